@@ -1,0 +1,206 @@
+//! Carries a plan out, one step at a time: intent to the journal, re-check, rename, look again, outcome. A failed call is
+//! unknown until both names were looked up. No step is taken that the plan does not name.
+
+mod condemn;
+mod lock;
+mod purge;
+mod quarantine;
+mod restore;
+mod settle;
+
+pub use lock::{Holder, Lock, LockError};
+pub use purge::Condemned;
+
+use std::ffi::OsStr;
+
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::fsio::{Dir, FsError};
+use crate::journal::{Event, Journal, JournalError, Step};
+use crate::names::{EntryId, SessionId};
+use crate::observe::Reading;
+use crate::observe::volume::{ENTRY, Hygiene, WORKSPACE};
+use crate::plan::{Decision, Plan};
+use crate::policy::Policy;
+use crate::progress::Progress;
+use crate::stop::Stop;
+
+/// Answers from every configured source, asked now.
+pub trait FreshAnswers {
+    /// Whether a live row or a claim speaks for this id. With any source unavailable the answer is.
+    fn speaks_for(&self, id: &SessionId) -> Reading<bool>;
+}
+
+/// Everything a step needs.
+pub struct Act<'a> {
+    /// What the resource asks for.
+    pub policy: &'a Policy,
+    /// The held root.
+    pub root: &'a Dir,
+    /// Our folder below it.
+    pub hygiene: &'a Hygiene,
+    /// The journal, open for appending.
+    pub journal: Journal<'a>,
+    /// Fresh answers.
+    pub sources: &'a dyn FreshAnswers,
+    /// The clock.
+    pub clock: &'a dyn Clock,
+    /// Makes a new entry id.
+    pub new_id: &'a dyn Fn() -> EntryId,
+    /// Asked before each step.
+    pub stop: &'a Stop,
+    /// Told how far the purge is.
+    pub progress: &'a dyn Progress,
+    /// What came of it so far.
+    pub acted: Acted,
+}
+
+impl std::fmt::Debug for Act<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Act").field("acted", &self.acted).finish_non_exhaustive()
+    }
+}
+
+/// What came of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acted {
+    /// Names moved to quarantine.
+    pub quarantined: Vec<String>,
+    /// Names put back.
+    pub restored: Vec<String>,
+    /// Names condemned.
+    pub condemned: Vec<String>,
+    /// Names whose tree is gone.
+    pub purged: Vec<String>,
+    /// What failed.
+    pub errors: Vec<StepError>,
+    /// What the purge freed.
+    pub reclaimed: Reclaimed,
+    /// Whether it was asked to stop before everything was done.
+    pub stopped: bool,
+}
+
+/// What a purge freed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reclaimed {
+    /// Workspaces.
+    pub directories: u64,
+    /// Entries of all kinds.
+    pub entries: u64,
+    /// Bytes allocated.
+    pub bytes: u64,
+}
+
+/// A step that failed, on what, and what can be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepError {
+    /// The workspace's name, or the quarantine entry's id.
+    pub name: String,
+    /// The step.
+    pub step: &'static str,
+    /// What happened, and the way out.
+    pub message: String,
+}
+
+/// How a step ended that was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Undone {
+    /// Asked to stop.
+    #[error("asked to stop")]
+    Stopped,
+    /// The world changed since the plan; nothing is wrong.
+    #[error("{0}")]
+    Changed(String),
+    /// Something failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// The journal failed: nothing more may be done.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Something is not as it must be; a person must look.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+impl Act<'_> {
+    /// Carries out `plan`: restores first, whatever holds the rest, then quarantines, condemns and purges.
+    pub fn carry_out(&mut self, plan: &Plan, live: Option<(u64, jiff::Timestamp)>) {
+        for entry in &plan.quarantine {
+            if let (Decision::Restore(reason), Some(name)) = (&entry.decision, &entry.name) {
+                let result = self.restore(&entry.id, name, reason.word());
+                self.note("restore", name, result);
+            }
+        }
+        if plan.held.is_some() {
+            return;
+        }
+        self.progress.begin("quarantining", Some(plan.victims.len() as u64));
+        for victim in &plan.victims {
+            let result = live.map_or(Ok(()), |live| self.quarantine(plan, victim, live));
+            self.note("quarantine", &victim.name.to_string(), result);
+            self.progress.advance(1);
+        }
+        self.progress.end();
+        for entry in &plan.quarantine {
+            if let (Decision::Condemn, Some(name)) = (&entry.decision, &entry.name) {
+                let result = self.condemn(&entry.id, name, "its retention is over");
+                self.note("condemn", name, result);
+            }
+        }
+        self.purge_condemned();
+    }
+
+    /// Records how a step ended.
+    pub(crate) fn note(&mut self, step: &'static str, name: &str, result: Result<(), Undone>) {
+        match result {
+            Ok(()) => {}
+            Err(Undone::Stopped) => self.acted.stopped = true,
+            Err(Undone::Changed(why)) => tracing::info!(name, step, why, "not done: it changed since the plan"),
+            Err(undone) => {
+                tracing::error!(name, step, error = %undone, "a step failed");
+                self.acted.errors.push(StepError { name: name.to_owned(), step, message: undone.to_string() });
+            }
+        }
+    }
+
+    fn go_on(&self) -> Result<(), Undone> {
+        if self.stop.requested() { Err(Undone::Stopped) } else { Ok(()) }
+    }
+
+    fn journal(&mut self, event: Event) -> Result<(), Undone> {
+        let at = self.clock.now();
+        Ok(self.journal.append(at, event)?)
+    }
+
+    /// Records that a step that was meant was not taken, and why; gives back how it ended.
+    fn abandon(&mut self, step: &Step, undone: Undone) -> Undone {
+        let event = Event::Abandoned(Step { why: undone.to_string(), ..step.clone() });
+        match self.journal(event) {
+            Ok(()) => undone,
+            Err(journal) => journal,
+        }
+    }
+
+    /// Nobody speaks for `id`, or the reason not to go on.
+    fn nobody_speaks_for(&self, id: &SessionId) -> Result<(), Undone> {
+        match self.sources.speaks_for(id) {
+            Reading::Complete(false) => Ok(()),
+            Reading::Complete(true) => Err(Undone::Changed("its session is live or claimed again".into())),
+            Reading::Unavailable(why) => Err(Undone::Wrong(format!("a source did not answer: {why}"))),
+        }
+    }
+
+    /// Removes the folder of a quarantine entry that holds no tree.
+    fn remove_folder(&self, id: &EntryId) -> Result<(), FsError> {
+        let name = OsStr::new(id.as_str());
+        let dir = self.hygiene.quarantine.open_dir(name)?;
+        if dir.find(OsStr::new(WORKSPACE))?.is_some() {
+            return Ok(());
+        }
+        if dir.find(OsStr::new(ENTRY))?.is_some() {
+            dir.unlink(OsStr::new(ENTRY))?;
+        }
+        self.hygiene.quarantine.remove_dir(name)
+    }
+}

@@ -1,0 +1,450 @@
+//! File-system calls relative to a held directory handle, and nothing else: no path of more than one component is ever
+//! resolved below the root, no symlink followed, no mount point crossed.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use jiff::Timestamp;
+use rustix::fs::{
+    AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp,
+};
+use rustix::io::Errno;
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// Anything else: files, FIFOs, sockets, devices.
+    Other,
+}
+
+/// What the file system says of one entry, read past any attribute cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// What it is.
+    pub kind: Kind,
+    /// Inode number.
+    pub inode: u64,
+    /// Device, as (major, minor).
+    pub device: (u32, u32),
+    /// Id of the mount it was reached through; `None` before Linux 5.8.
+    pub mount: Option<u64>,
+    /// Whether it is the root of a mount; `None` where the kernel does not say.
+    pub mount_root: Option<bool>,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Hard links.
+    pub links: u32,
+    /// Bytes allocated on the volume.
+    pub bytes: u64,
+    /// Last modification of content.
+    pub modified: Timestamp,
+    /// Last change of the inode.
+    pub changed: Timestamp,
+    /// Birth, where the file system reports it.
+    pub born: Option<Timestamp>,
+}
+
+/// A failed file-system call: which, on what, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{call} {what}: {errno}{}", way_out(*.errno))]
+pub struct FsError {
+    /// The call.
+    pub call: &'static str,
+    /// The entry it was about.
+    pub what: String,
+    /// The error.
+    pub errno: Errno,
+}
+
+/// What the reader can do about an error, where something is known.
+fn way_out(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ACCESS | Errno::PERM => {
+            " (run as the owner of the workspaces or as root: moving another user's directory needs CAP_DAC_OVERRIDE)"
+        }
+        Errno::MFILE | Errno::NFILE => " (raise the limit on open files, `ulimit -n`)",
+        Errno::NOSPC | Errno::DQUOT => " (the volume is full: free some space and sweep again)",
+        Errno::ROFS => " (the volume is mounted read-only)",
+        Errno::STALE => " (the mount is stale: mount the volume again)",
+        Errno::XDEV => " (a mount point is in the way)",
+        _ => "",
+    }
+}
+
+fn failed<'a>(call: &'static str, what: &'a OsStr) -> impl FnOnce(Errno) -> FsError + 'a {
+    move |errno| FsError { call, what: printable(what), errno }
+}
+
+/// A name or path on one line, control characters escaped.
+pub fn printable(name: &OsStr) -> String {
+    crate::names::EntryName::new(name).to_string()
+}
+
+/// A held directory. Everything below the root is reached through one of these.
+pub struct Dir {
+    fd: OwnedFd,
+    mount: Option<u64>,
+}
+
+impl fmt::Debug for Dir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dir").field("fd", &self.fd).field("mount", &self.mount).finish()
+    }
+}
+
+const STATX: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
+const NEVER_OUTSIDE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_XDEV)
+    .union(ResolveFlags::NO_MAGICLINKS);
+/// Large enough that a directory page of a network file system fits (the Linux NFS client reads up to 1 MiB).
+const DIRENT_BUFFER: usize = 64 * 1024;
+
+impl Dir {
+    /// Opens the volume's root. Only here may a path have several components, or lead over symlinks.
+    ///
+    /// # Errors
+    /// When the path cannot be opened or is no directory.
+    pub fn open_root(path: &Path) -> Result<Self, FsError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open", path.as_os_str()))?;
+        Self::hold(fd, path.as_os_str())
+    }
+
+    fn hold(fd: OwnedFd, what: &OsStr) -> Result<Self, FsError> {
+        let mount = facts_of(fd.as_fd(), OsStr::new(""), AtFlags::EMPTY_PATH).map_err(failed("statx", what))?.mount;
+        Ok(Self { fd, mount })
+    }
+
+    /// Opens the directory `name` in this one.
+    ///
+    /// # Errors
+    /// When it cannot be opened, is a symlink or a mount point, or is no directory.
+    pub fn open_dir(&self, name: &OsStr) -> Result<Self, FsError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = self.open(name, flags, Mode::empty()).map_err(failed("open", name))?;
+        let dir = Self::hold(fd, name)?;
+        if dir.mount == self.mount { Ok(dir) } else { Err(failed("open", name)(Errno::XDEV)) }
+    }
+
+    fn open(&self, name: &OsStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        one_component(name)?;
+        rustix::fs::openat2(&self.fd, name, flags, mode, NEVER_OUTSIDE)
+    }
+
+    /// What the file system says of this directory.
+    ///
+    /// # Errors
+    /// When the call fails, or a time cannot be represented.
+    pub fn own_facts(&self) -> Result<Facts, FsError> {
+        facts_of(self.fd.as_fd(), OsStr::new(""), AtFlags::EMPTY_PATH).map_err(failed("statx", OsStr::new(".")))
+    }
+
+    /// What the file system says of `name` in this directory; a symlink is described, not followed.
+    ///
+    /// # Errors
+    /// When the call fails, or a time cannot be represented.
+    pub fn facts(&self, name: &OsStr) -> Result<Facts, FsError> {
+        one_component(name)
+            .and_then(|()| facts_of(self.fd.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW))
+            .map_err(failed("statx", name))
+    }
+
+    /// The facts of `name`, or `None` where the file server says that there is no such entry.
+    ///
+    /// # Errors
+    /// Any other failure: unknown is not absent.
+    pub fn find(&self, name: &OsStr) -> Result<Option<Facts>, FsError> {
+        match self.facts(name) {
+            Ok(facts) => Ok(Some(facts)),
+            Err(e) if e.errno == Errno::NOENT => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Whether `facts` were read on the mount this directory is held on, and not at the root of another.
+    pub fn same_mount(&self, facts: &Facts) -> bool {
+        facts.mount == self.mount && facts.mount_root != Some(true)
+    }
+
+    /// Calls `each` with every entry but `.` and `..`, in the file system's order. `each` answers whether to go on.
+    ///
+    /// # Errors
+    /// When a page of the directory cannot be read: what was seen so far is then not the whole directory.
+    pub fn for_each(&self, mut each: impl FnMut(&OsStr, Option<Kind>) -> bool) -> Result<(), FsError> {
+        // A handle of its own, so that two readers do not share an offset.
+        let dot = OsStr::new(".");
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty()).map_err(failed("open", dot))?;
+        let mut buffer: Vec<MaybeUninit<u8>> = vec![MaybeUninit::uninit(); DIRENT_BUFFER];
+        let mut entries = RawDir::new(fd, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(failed("getdents64", dot))?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                rustix::fs::FileType::Directory => Some(Kind::Directory),
+                rustix::fs::FileType::Symlink => Some(Kind::Symlink),
+                rustix::fs::FileType::Unknown => None,
+                _ => Some(Kind::Other),
+            };
+            if !each(name, kind) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// All names of this directory with what they are, in the file system's order.
+    ///
+    /// # Errors
+    /// As [`Self::for_each`].
+    pub fn names(&self) -> Result<Vec<(OsString, Option<Kind>)>, FsError> {
+        let mut names = Vec::new();
+        self.for_each(|name, kind| {
+            names.push((name.to_owned(), kind));
+            true
+        })?;
+        Ok(names)
+    }
+
+    /// Makes the directory `name` with mode 0700.
+    ///
+    /// # Errors
+    /// When the call fails, also when the name exists.
+    pub fn make_dir(&self, name: &OsStr) -> Result<(), FsError> {
+        one_component(name)
+            .and_then(|()| rustix::fs::mkdirat(&self.fd, name, Mode::RWXU))
+            .map_err(failed("mkdir", name))
+    }
+
+    /// Opens the directory `name`, making it with mode 0700 where it is missing.
+    ///
+    /// # Errors
+    /// As [`Self::open_dir`] and [`Self::make_dir`].
+    pub fn ensure_dir(&self, name: &OsStr) -> Result<Self, FsError> {
+        match self.make_dir(name) {
+            Ok(()) => self.sync()?,
+            Err(e) if e.errno == Errno::EXIST => {}
+            Err(e) => return Err(e),
+        }
+        self.open_dir(name)
+    }
+
+    /// Opens the file `name` for reading and writing, making it with mode 0600 where it is missing.
+    ///
+    /// # Errors
+    /// When the call fails, or a symlink or mount is in the way.
+    pub fn open_file(&self, name: &OsStr) -> Result<std::fs::File, FsError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.open(name, flags, Mode::RUSR | Mode::WUSR).map(Into::into).map_err(failed("open", name))
+    }
+
+    /// Makes the file `name` with mode 0600 and opens it for writing.
+    ///
+    /// # Errors
+    /// When the call fails, also when the name exists.
+    pub fn create_file(&self, name: &OsStr) -> Result<std::fs::File, FsError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.open(name, flags, Mode::RUSR | Mode::WUSR).map(Into::into).map_err(failed("create", name))
+    }
+
+    /// Reads the file `name`, or `None` where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no regular file, or is longer than `limit` bytes.
+    pub fn read_file(&self, name: &OsStr, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
+        // NONBLOCK, so that a FIFO put in place of our file cannot hang us.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let fd = match self.open(name, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(failed("open", name)(errno)),
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(failed("fstat", name))?;
+        if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
+            return Err(failed("read", name)(Errno::INVAL));
+        }
+        let mut content = Vec::new();
+        std::fs::File::from(fd)
+            .take(limit + 1)
+            .read_to_end(&mut content)
+            .map_err(|e| failed("read", name)(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
+        if content.len() as u64 > limit { Err(failed("read", name)(Errno::FBIG)) } else { Ok(Some(content)) }
+    }
+
+    /// Writes `content` into the new file `name` and makes both durable.
+    ///
+    /// # Errors
+    /// When any call fails; the file may then exist in part.
+    pub fn write_new(&self, name: &OsStr, content: &[u8]) -> Result<(), FsError> {
+        let mut file = self.create_file(name)?;
+        write_all(&mut file, name, content)?;
+        rustix::fs::fsync(&file).map_err(failed("fsync", name))?;
+        self.sync()
+    }
+
+    /// Replaces the file `name` by `content` as a whole: a reader sees the old one or the new one.
+    ///
+    /// # Errors
+    /// When any call fails; the old content is then still in place.
+    pub fn replace_file(&self, name: &OsStr, content: &[u8]) -> Result<(), FsError> {
+        let mut fresh = name.to_owned();
+        fresh.push(".new");
+        match self.unlink(&fresh) {
+            Ok(()) => {}
+            Err(e) if e.errno == Errno::NOENT => {}
+            Err(e) => return Err(e),
+        }
+        self.write_new(&fresh, content)?;
+        rustix::fs::renameat(&self.fd, fresh.as_os_str(), &self.fd, name).map_err(failed("rename", name))?;
+        self.sync()
+    }
+
+    /// Moves `name` to `to_name` in `to`. Silently replaces an empty directory of that name: only for a target folder
+    /// nobody else writes to.
+    ///
+    /// # Errors
+    /// When the call fails; on a network file system that does not mean it did not happen.
+    pub fn rename(&self, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<(), FsError> {
+        one_component(name)
+            .and_then(|()| one_component(to_name))
+            .and_then(|()| rustix::fs::renameat(&self.fd, name, &to.fd, to_name))
+            .map_err(failed("rename", name))
+    }
+
+    /// Moves `name` to `to_name` in `to`, never over an entry that exists.
+    ///
+    /// File systems without `RENAME_NOREPLACE` (EFS answers EINVAL) get an empty directory made under the target name
+    /// first, which fails if the name exists, and the rename over it, which fails if anything was put inside since.
+    ///
+    /// # Errors
+    /// EEXIST when the target exists; otherwise as [`Self::rename`].
+    pub fn rename_new(&self, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<(), FsError> {
+        one_component(name).and_then(|()| one_component(to_name)).map_err(failed("rename", name))?;
+        match rustix::fs::renameat_with(&self.fd, name, &to.fd, to_name, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            other => return other.map_err(failed("rename", name)),
+        }
+        to.make_dir(to_name)?;
+        match rustix::fs::renameat(&self.fd, name, &to.fd, to_name) {
+            Ok(()) => Ok(()),
+            Err(Errno::NOTEMPTY) => Err(failed("rename", name)(Errno::EXIST)),
+            Err(errno) => {
+                // rmdir removes our placeholder only while it is empty; the rename's own error is the one to report.
+                if let Err(e) = to.remove_dir(to_name) {
+                    tracing::warn!(error = %e, "a placeholder directory was left behind");
+                }
+                Err(failed("rename", name)(errno))
+            }
+        }
+    }
+
+    /// Unlinks `name`, which is no directory; a symlink is removed, not followed.
+    ///
+    /// # Errors
+    /// When the call fails; EISDIR for a directory.
+    pub fn unlink(&self, name: &OsStr) -> Result<(), FsError> {
+        one_component(name)
+            .and_then(|()| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()))
+            .map_err(failed("unlink", name))
+    }
+
+    /// Removes the empty directory `name`.
+    ///
+    /// # Errors
+    /// When the call fails; ENOTEMPTY for one that is not empty.
+    pub fn remove_dir(&self, name: &OsStr) -> Result<(), FsError> {
+        one_component(name)
+            .and_then(|()| rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
+            .map_err(failed("rmdir", name))
+    }
+
+    /// Gives the owner of this directory every right on it, so that its entries can be removed.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub fn make_writable(&self) -> Result<(), FsError> {
+        rustix::fs::fchmod(&self.fd, Mode::RWXU).map_err(failed("fchmod", OsStr::new(".")))
+    }
+
+    /// Makes this directory's entries durable.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub fn sync(&self) -> Result<(), FsError> {
+        rustix::fs::fsync(&self.fd).map_err(failed("fsync", OsStr::new(".")))
+    }
+}
+
+/// Writes all of `content` to `file`, called `name` in errors.
+///
+/// # Errors
+/// When a write fails; the file may then hold a part.
+pub fn write_all(file: &mut std::fs::File, name: &OsStr, content: &[u8]) -> Result<(), FsError> {
+    file.write_all(content).map_err(|e| failed("write", name)(Errno::from_io_error(&e).unwrap_or(Errno::IO)))
+}
+
+/// Makes what was written to `file` durable.
+///
+/// # Errors
+/// When the call fails.
+pub fn sync_file(file: &std::fs::File, name: &OsStr) -> Result<(), FsError> {
+    rustix::fs::fsync(file).map_err(failed("fsync", name))
+}
+
+/// Refuses what is not the name of one entry, before the kernel sees it.
+fn one_component(name: &OsStr) -> Result<(), Errno> {
+    let bytes = name.as_bytes();
+    if bytes.is_empty() || bytes == b"." || bytes == b".." || bytes.contains(&b'/') { Err(Errno::INVAL) } else { Ok(()) }
+}
+
+fn facts_of(dir: BorrowedFd<'_>, name: &OsStr, flags: AtFlags) -> Result<Facts, Errno> {
+    let flags = flags | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_FORCE_SYNC;
+    let stat = rustix::fs::statx(dir, name, flags, STATX)?;
+    facts_from(&stat).ok_or(Errno::OVERFLOW)
+}
+
+fn facts_from(stat: &Statx) -> Option<Facts> {
+    let has = |flag: StatxFlags| stat.stx_mask & flag.bits() != 0;
+    let kind = match rustix::fs::FileType::from_raw_mode(stat.stx_mode.into()) {
+        rustix::fs::FileType::Directory => Kind::Directory,
+        rustix::fs::FileType::Symlink => Kind::Symlink,
+        _ => Kind::Other,
+    };
+    let mount_root = stat
+        .stx_attributes_mask
+        .contains(StatxAttributes::MOUNT_ROOT)
+        .then(|| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+    Some(Facts {
+        kind,
+        inode: stat.stx_ino,
+        device: (stat.stx_dev_major, stat.stx_dev_minor),
+        mount: has(StatxFlags::MNT_ID).then_some(stat.stx_mnt_id),
+        mount_root,
+        mode: u32::from(stat.stx_mode) & 0o7777,
+        uid: stat.stx_uid,
+        links: stat.stx_nlink,
+        bytes: stat.stx_blocks.saturating_mul(512),
+        modified: timestamp(stat.stx_mtime)?,
+        changed: timestamp(stat.stx_ctime)?,
+        born: if has(StatxFlags::BTIME) { Some(timestamp(stat.stx_btime)?) } else { None },
+    })
+}
+
+fn timestamp(time: StatxTimestamp) -> Option<Timestamp> {
+    Timestamp::new(time.tv_sec, i32::try_from(time.tv_nsec).ok()?).ok()
+}

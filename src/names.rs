@@ -1,0 +1,176 @@
+//! Newtypes for the names the system handles, so that no name of one kind is ever used as another.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::hash::Hasher;
+
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+use unicode_normalization::UnicodeNormalization;
+
+/// The longest name a directory entry can have, in bytes (`NAME_MAX` on Linux, and the limit EFS documents).
+pub const NAME_MAX: usize = 255;
+
+/// The id of a session, as the session store spells it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SessionId(String);
+
+impl SessionId {
+    /// Takes an id exactly as it was read.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a directory could carry this id as its name or as part of it: not empty, one path component, no NUL,
+    /// at most [`NAME_MAX`] bytes.
+    pub fn is_usable(&self) -> bool {
+        let id = &self.0;
+        !id.is_empty() && id.len() <= NAME_MAX && id != "." && id != ".." && !id.contains(['/', '\0'])
+    }
+
+    /// The id without the differences two systems may disagree on: case, surrounding space, Unicode form, and the
+    /// braces, `urn:uuid:` prefix and dashes of a UUID. Two ids that agree here and differ in [`Self::as_str`] are a
+    /// near match, and a near match is kept.
+    pub fn canonical(&self) -> String {
+        if self.0.is_ascii() {
+            return bare_uuid(self.0.trim().to_ascii_lowercase());
+        }
+        let folded: String = caseless::default_case_fold_str(self.0.trim()).nfkc().collect();
+        bare_uuid(folded)
+    }
+}
+
+/// The 32 digits of a UUID, however it is written; anything else as it is.
+fn bare_uuid(id: String) -> String {
+    let bare = id.strip_prefix("urn:uuid:").unwrap_or(&id);
+    let bare = bare.strip_prefix('{').and_then(|b| b.strip_suffix('}')).unwrap_or(bare);
+    let digits = || bare.bytes().filter(|b| *b != b'-');
+    if digits().count() == 32 && digits().all(|b| b.is_ascii_hexdigit()) { bare.replace('-', "") } else { id }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A 64-bit hash of an id. A collision makes an orphan look live, so it can only keep.
+pub fn id_hash(id: &str) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(id.as_bytes());
+    hasher.finish()
+}
+
+/// The name of an entry directly below the volume's root: any bytes a file system allows.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryName(Box<OsStr>);
+
+impl EntryName {
+    /// Takes a name as the directory listing gave it.
+    pub fn new(name: impl Into<OsString>) -> Self {
+        Self(name.into().into_boxed_os_str())
+    }
+
+    /// The name as the file system knows it.
+    pub fn as_os_str(&self) -> &OsStr {
+        &self.0
+    }
+
+    /// The name as text, or `None` where it is not UTF-8.
+    pub fn as_str(&self) -> Option<&str> {
+        self.0.to_str()
+    }
+}
+
+impl fmt::Display for EntryName {
+    /// Prints the name on one line: bytes that are not UTF-8 become U+FFFD, control characters are escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.to_string_lossy().chars() {
+            if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+/// Names a quarantine entry, its folder below `.hygiene/quarantine/` or `.hygiene/purging/`, and its journal records.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EntryId(String);
+
+/// Names one sweep in the journal and in reports.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SweepId(String);
+
+/// The hash of a plan over the resource, the volume, the breaker and all orphans: 32 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlanHash(String);
+
+macro_rules! token {
+    ($t:ty) => {
+        impl $t {
+            /// Takes a token as it was written.
+            pub fn new(token: impl Into<String>) -> Self {
+                Self(token.into())
+            }
+
+            /// The token as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $t {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+token!(EntryId);
+token!(SweepId);
+token!(PlanHash);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_two_systems_would_spell_apart_agree_in_canonical_form() {
+        let plain = SessionId::new("0a1b2c3d-0000-4000-8000-00000000abcd").canonical();
+        for spelt in [
+            "0A1B2C3D-0000-4000-8000-00000000ABCD",
+            "{0a1b2c3d-0000-4000-8000-00000000abcd}",
+            "urn:uuid:0a1b2c3d-0000-4000-8000-00000000abcd",
+            "0a1b2c3d00004000800000000000abcd",
+            "  0a1b2c3d-0000-4000-8000-00000000abcd\n",
+        ] {
+            assert_eq!(SessionId::new(spelt).canonical(), plain, "{spelt:?}");
+        }
+        assert_eq!(SessionId::new("e\u{301}t\u{e9}").canonical(), SessionId::new("\u{c9}t\u{e9}").canonical());
+        assert_ne!(SessionId::new("a-b").canonical(), SessionId::new("ab").canonical());
+    }
+
+    #[test]
+    fn an_id_that_cannot_be_one_path_component_is_unusable() {
+        let long = "x".repeat(NAME_MAX + 1);
+        for id in ["", ".", "..", "a/b", "../x", "a\0b", long.as_str()] {
+            assert!(!SessionId::new(id).is_usable(), "{id:?}");
+        }
+        assert!(SessionId::new("a..b").is_usable());
+    }
+}

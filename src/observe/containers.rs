@@ -1,0 +1,19 @@
+//! Container evidence: whether the service is well, and which sessions its containers claim.
+
+use async_trait::async_trait;
+
+use super::{Health, IdSet, Reading};
+use crate::names::SessionId;
+
+/// A source of container evidence. With several, health is the AND of all and claims are the union.
+#[async_trait]
+pub trait ContainerEvidence: Send + Sync {
+    /// Whether the serving containers are healthy; `None` where this source does not say.
+    async fn serving(&self) -> Option<Reading<Health>>;
+
+    /// The ids running containers claim; `None` where this source does not say.
+    async fn claims(&self) -> Option<Reading<IdSet>>;
+
+    /// A fresh answer whether a running container claims this id.
+    async fn is_claimed(&self, id: &SessionId) -> Option<Reading<bool>>;
+}

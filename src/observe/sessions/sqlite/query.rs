@@ -1,0 +1,238 @@
+//! The queries of the spec: checked before they run, read row by row, and cross-checked afterwards.
+
+use jiff::Timestamp;
+use rusqlite::types::ValueRef;
+use rusqlite::{Error, Rows, Statement, ffi};
+
+use super::Fault;
+use super::database::Database;
+use super::freshness;
+use crate::names::SessionId;
+use crate::observe::IdSet;
+use crate::policy::SessionPolicy;
+
+/// A query of the spec and what it has to look like.
+struct Form {
+    field: &'static str,
+    column: &'static str,
+    parameters: usize,
+}
+
+const LIVE: Form = Form { field: "spec.sessions.liveQuery", column: "the session id", parameters: 0 };
+const CANARY: Form = Form { field: "spec.sessions.canaryQuery", column: "one value", parameters: 0 };
+const FRESHNESS: Form = Form { field: "spec.sessions.freshnessQuery", column: "the timestamp", parameters: 0 };
+const BY_ID: Form = Form { field: "spec.sessions.liveByIDQuery", column: "one value", parameters: 1 };
+const COUNT: Form = Form { field: "spec.sessions.liveQuery (inside count(*))", column: "one value", parameters: 0 };
+const WRAPPED: Form = Form { field: "spec.sessions.liveQuery (asked for one id)", column: "one value", parameters: 1 };
+
+/// An id that no session has; `liveByIDQuery` must not find it.
+const NOBODY: &str = "hygiene-no-such-session";
+
+/// What `liveQuery` returned.
+pub(super) struct Streamed {
+    pub(super) ids: IdSet,
+    /// At most three ids that can be a directory name: the first, the last, and one between.
+    pub(super) sample: Vec<SessionId>,
+}
+
+/// Streams `liveQuery`, then counts its rows once more in the same snapshot: an index that lost rows, or a query that
+/// answers differently each time, shows itself there.
+pub(super) fn live_ids(database: &Database, sql: &str) -> Result<Streamed, Fault> {
+    let (mut ids, mut sample, mut streamed) = (IdSet::default(), Sample::default(), 0_u64);
+    let mut statement = prepare(database, &LIVE, sql)?;
+    let mut rows = run(database, &LIVE, &mut statement, None)?;
+    while let Some(value) = next(database, &LIVE, &mut rows)? {
+        streamed += 1;
+        let id = id_of(value, streamed)?;
+        ids.insert(&id);
+        sample.offer(id);
+    }
+    let counted = count(database, sql)?;
+    if counted != i64::try_from(streamed).ok() {
+        return Err(Fault::Counts { streamed, counted: counted.unwrap_or_default() });
+    }
+    Ok(Streamed { ids: ids.finish(), sample: sample.finish() })
+}
+
+/// A comment may stand open at the end of the query, `-- all` as well as `/* all`: the line end and the empty comment
+/// before the parenthesis close both.
+fn count(database: &Database, sql: &str) -> Result<Option<i64>, Fault> {
+    let mut statement = prepare(database, &COUNT, &format!("select count(*) from (\n{sql}\n/**/)"))?;
+    let mut rows = run(database, &COUNT, &mut statement, None)?;
+    Ok(match next(database, &COUNT, &mut rows)? {
+        Some(ValueRef::Integer(counted)) => Some(counted),
+        _ => None,
+    })
+}
+
+fn id_of(value: ValueRef<'_>, row: u64) -> Result<SessionId, Fault> {
+    match value {
+        // U+FFFD stands where something that was no Unicode was converted: whatever the id was, it is not this.
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => Ok(SessionId::new(text)),
+            _ => Err(Fault::NotUnicode { row }),
+        },
+        ValueRef::Integer(number) => Ok(SessionId::new(number.to_string())),
+        ValueRef::Null => Err(Fault::Null { row }),
+        ValueRef::Real(_) => Err(Fault::WrongType { row, kind: "a REAL", way_out: "cast(id as text)" }),
+        ValueRef::Blob(_) => Err(Fault::WrongType { row, kind: "a BLOB", way_out: "lower(hex(id))" }),
+    }
+}
+
+/// Keeps the first id, the last, and the one whose number is the highest power of two: from the later half, without
+/// knowing how many there will be, and without chance.
+#[derive(Default)]
+struct Sample {
+    seen: u64,
+    first: Option<SessionId>,
+    between: Option<SessionId>,
+    last: Option<SessionId>,
+}
+
+impl Sample {
+    fn offer(&mut self, id: SessionId) {
+        if !id.is_usable() {
+            return; // nobody will ever ask for it
+        }
+        self.seen += 1;
+        if self.seen == 1 {
+            self.first = Some(id);
+            return;
+        }
+        if self.seen.is_power_of_two() {
+            self.between = Some(id.clone());
+        }
+        self.last = Some(id);
+    }
+
+    fn finish(self) -> Vec<SessionId> {
+        let mut sample: Vec<_> = [self.first, self.between, self.last].into_iter().flatten().collect();
+        sample.dedup();
+        sample
+    }
+}
+
+/// Whether `canaryQuery` returns a row.
+pub(super) fn canary(database: &Database, sql: &str) -> Result<bool, Fault> {
+    let mut statement = prepare(database, &CANARY, sql)?;
+    let mut rows = run(database, &CANARY, &mut statement, None)?;
+    Ok(next(database, &CANARY, &mut rows)?.is_some())
+}
+
+/// The one timestamp that `freshnessQuery` returns.
+pub(super) fn freshest(database: &Database, sql: &str) -> Result<Timestamp, Fault> {
+    let mut statement = prepare(database, &FRESHNESS, sql)?;
+    let mut rows = run(database, &FRESHNESS, &mut statement, None)?;
+    let time = match next(database, &FRESHNESS, &mut rows)? {
+        None => return Err(Fault::Freshness { found: "no row" }),
+        Some(ValueRef::Null) => return Err(Fault::Freshness { found: "NULL (max() of no rows is NULL)" }),
+        Some(value) => freshness::time_of(value).ok_or(Fault::Freshness { found: "a value that is no timestamp" })?,
+    };
+    match next(database, &FRESHNESS, &mut rows)? {
+        None => Ok(time),
+        Some(_) => Err(Fault::Freshness { found: "more than one row" }),
+    }
+}
+
+/// The query that answers for one id.
+pub(super) struct ById<'d> {
+    database: &'d Database,
+    statement: Statement<'d>,
+    form: &'static Form,
+}
+
+impl<'d> ById<'d> {
+    /// `liveByIDQuery`, or where there is none the wrapped `liveQuery`.
+    pub(super) fn prepare(database: &'d Database, policy: &SessionPolicy) -> Result<Self, Fault> {
+        match &policy.live_by_id_query {
+            Some(sql) => Ok(Self { database, statement: prepare(database, &BY_ID, sql)?, form: &BY_ID }),
+            None => Self::wrapped(database, policy),
+        }
+    }
+
+    /// The wrapped `liveQuery`, right by construction, slow where the query is. Its name must not be one that the query
+    /// itself uses; `cast` lets an INTEGER id be found by its text.
+    pub(super) fn wrapped(database: &'d Database, policy: &SessionPolicy) -> Result<Self, Fault> {
+        prepare(database, &LIVE, &policy.live_query)?; // faults are told about the query as it was written
+        let sql = format!(
+            "with hygiene_live(hygiene_id) as (\n{}\n/**/) \
+             select 1 from hygiene_live where cast(hygiene_id as text) = ?1",
+            policy.live_query
+        );
+        Ok(Self { database, statement: prepare(database, &WRAPPED, &sql)?, form: &WRAPPED })
+    }
+
+    /// Whether the query returns a row for this id.
+    pub(super) fn finds(&mut self, id: &SessionId) -> Result<bool, Fault> {
+        let mut rows = run(self.database, self.form, &mut self.statement, Some(id))?;
+        Ok(next(self.database, self.form, &mut rows)?.is_some())
+    }
+
+    /// Proves the query against what was streamed from the same snapshot: it finds live ids, and not any id.
+    pub(super) fn validate(&mut self, streamed: &Streamed) -> Result<(), Fault> {
+        let field = self.form.field;
+        for id in &streamed.sample {
+            if !self.finds(id)? {
+                return Err(Fault::Misses { field });
+            }
+        }
+        let mut nobody = SessionId::new(NOBODY);
+        while streamed.ids.contains(&nobody) {
+            nobody = SessionId::new(format!("{nobody}-"));
+        }
+        if self.finds(&nobody)? { Err(Fault::FindsAnything { field }) } else { Ok(()) }
+    }
+}
+
+/// Compiles a query of the spec: one statement, reading only, one column, the right number of parameters.
+fn prepare<'d>(database: &'d Database, form: &Form, sql: &str) -> Result<Statement<'d>, Fault> {
+    let field = form.field;
+    database.call().doing(field);
+    database.call().check()?;
+    if sql.contains('\0') {
+        return Err(Fault::Query { field, message: "it contains a NUL, at which SQLite would stop reading it".into() });
+    }
+    let statement = database.connection().prepare(sql).map_err(|error| match error {
+        Error::MultipleStatement => Fault::Statements { field },
+        Error::Empty => Fault::Query { field, message: "it is empty".into() },
+        error if error.sqlite_error_code() == Some(ffi::ErrorCode::AuthorizationForStatementDenied) => {
+            Fault::NotReading { field }
+        }
+        Error::SqlInputError { error, msg, .. } | Error::SqliteFailure(error, Some(msg))
+            if error.extended_code == ffi::SQLITE_ERROR =>
+        {
+            Fault::Query { field, message: msg }
+        }
+        error => database.fault(field, error),
+    })?;
+    let count = statement.column_count();
+    if !statement.readonly() || count == 0 {
+        return Err(Fault::NotReading { field });
+    }
+    if count > 1 {
+        let names = statement.column_names().take(5).collect::<Vec<_>>().join(", ");
+        return Err(Fault::Columns { field, count, names, column: form.column });
+    }
+    match statement.parameter_count() {
+        found if found == form.parameters => Ok(statement),
+        found => Err(Fault::Parameters { field, found, wanted: form.parameters }),
+    }
+}
+
+fn run<'s>(database: &Database, form: &Form, statement: &'s mut Statement<'_>, id: Option<&SessionId>) -> Result<Rows<'s>, Fault> {
+    database.call().doing(form.field);
+    match id {
+        Some(id) => statement.query([id.as_str()]),
+        None => statement.query([]),
+    }
+    .map_err(|error| database.fault(form.field, error))
+}
+
+/// The next row's one value. A statement that was interrupted may look as if it had ended, so the end is checked.
+fn next<'r>(database: &Database, form: &Form, rows: &'r mut Rows<'_>) -> Result<Option<ValueRef<'r>>, Fault> {
+    let fault = |error| database.fault(form.field, error);
+    match rows.next().map_err(fault)? {
+        Some(row) => row.get_ref(0).map(Some).map_err(fault),
+        None => database.call().check().map(|()| None),
+    }
+}

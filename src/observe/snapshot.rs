@@ -1,0 +1,353 @@
+//! What one sweep saw, in small types that know neither Kubernetes nor SQL. The planner reads nothing else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Reading;
+use crate::fsio::Kind;
+use crate::names::{EntryId, EntryName, PlanHash, SessionId, SweepId, id_hash};
+
+/// Everything one sweep observed.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The names below the root and what is in quarantine.
+    pub volume: Reading<Volume>,
+    /// The live sessions.
+    pub sessions: Reading<LiveSessions>,
+    /// Whether the serving containers are healthy; `None` where no source is configured.
+    pub serving: Option<Reading<Health>>,
+    /// The ids running containers claim; `None` where no source is configured.
+    pub claims: Option<Reading<IdSet>>,
+    /// What our own records on the volume say.
+    pub history: Reading<History>,
+    /// Facts of the root directories asked for so far, by index into [`Volume::entries`].
+    pub roots: BTreeMap<usize, Reading<DirectoryFacts>>,
+    /// Inspections asked for so far, by index into [`Volume::entries`].
+    pub inspections: BTreeMap<usize, Inspection>,
+    /// Second walks of quarantined trees asked for so far.
+    pub second_walks: BTreeMap<EntryId, Inspection>,
+}
+
+/// The listing of the volume.
+#[derive(Clone, Debug, Default)]
+pub struct Volume {
+    /// Which volume this is, as far as the plan's hash is concerned.
+    pub identity: String,
+    /// Every entry below the root, `.hygiene` included, in name order.
+    pub entries: Vec<Entry>,
+    /// Every entry of the quarantine.
+    pub quarantine: Vec<QuarantineEntry>,
+    /// Condemned trees that are not yet removed.
+    pub purging: Vec<EntryId>,
+}
+
+/// One entry below the root, as the directory listing gave it: no stat is spent on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: EntryName,
+    /// What it is; `None` where it vanished or could not be asked.
+    pub kind: Option<Kind>,
+}
+
+/// A set of ids as hashes: exact, and in canonical form. Built by streaming, sorted by [`IdSet::finish`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdSet {
+    exact: Vec<u64>,
+    canonical: Vec<u64>,
+    unusable: u64,
+}
+
+impl IdSet {
+    /// Adds an id as it was read.
+    pub fn insert(&mut self, id: &SessionId) {
+        if !id.is_usable() {
+            self.unusable += 1;
+        }
+        self.exact.push(id_hash(id.as_str()));
+        self.canonical.push(id_hash(&id.canonical()));
+    }
+
+    /// Sorts and removes duplicates; to be called once, after the last [`IdSet::insert`].
+    pub fn finish(mut self) -> Self {
+        for hashes in [&mut self.exact, &mut self.canonical] {
+            hashes.sort_unstable();
+            hashes.dedup();
+            hashes.shrink_to_fit();
+        }
+        self
+    }
+
+    /// Whether the set holds exactly this id.
+    pub fn contains(&self, id: &SessionId) -> bool {
+        self.exact.binary_search(&id_hash(id.as_str())).is_ok()
+    }
+
+    /// Whether the set holds an id with this canonical form.
+    pub fn contains_canonical(&self, id: &SessionId) -> bool {
+        self.canonical.binary_search(&id_hash(&id.canonical())).is_ok()
+    }
+
+    /// How many distinct ids it holds.
+    pub fn len(&self) -> u64 {
+        self.exact.len() as u64
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty()
+    }
+
+    /// Both sets together.
+    pub fn union(mut self, other: Self) -> Self {
+        self.exact.extend(other.exact);
+        self.canonical.extend(other.canonical);
+        self.unusable += other.unusable;
+        self.finish()
+    }
+
+    /// How many of the ids inserted cannot be the name of a directory.
+    pub fn unusable(&self) -> u64 {
+        self.unusable
+    }
+}
+
+impl FromIterator<SessionId> for IdSet {
+    fn from_iter<I: IntoIterator<Item = SessionId>>(ids: I) -> Self {
+        let mut set = Self::default();
+        ids.into_iter().for_each(|id| set.insert(&id));
+        set.finish()
+    }
+}
+
+/// The answer of the session store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveSessions {
+    /// The ids `liveQuery` returned.
+    pub ids: IdSet,
+    /// Whether `canaryQuery` returned a row; `None` where none is configured.
+    pub canary: Option<bool>,
+    /// What `freshnessQuery` returned; `None` where none is configured.
+    pub freshest: Option<Timestamp>,
+    /// When the snapshot was taken.
+    pub at: Timestamp,
+}
+
+/// How the serving containers are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// All of them are well, and have been for `settle`.
+    Healthy,
+    /// At least one is not, and what is wrong.
+    Unhealthy(String),
+}
+
+/// What our own records on the volume say; empty where there are none yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Every quarantining of the longest budget period, oldest first.
+    pub spent: Vec<Spent>,
+    /// The highest number of live sessions of the last seven days.
+    pub highest_live: Option<u64>,
+    /// What earlier inspections of orphans that were kept found.
+    pub inspected: BTreeMap<String, InspectionNote>,
+}
+
+/// One quarantining, as the budget counts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// When.
+    pub at: Timestamp,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What an earlier inspection found, kept so that an orphan that stays does not starve the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InspectionNote {
+    /// Inode of the workspace's root: another inode is another workspace.
+    pub inode: u64,
+    /// When it was last inspected.
+    pub at: Timestamp,
+    /// How often in a row it was inspected and kept.
+    pub times: u32,
+    /// The young time that was met, if that was why: the tree cannot be idle before this plus `minAge`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub active: Option<Timestamp>,
+}
+
+impl InspectionNote {
+    /// When the next inspection is worth its calls: once the time that was met can have become old, or after a pause that
+    /// doubles from a quarter of an hour up to a day.
+    pub fn next(&self, min_age: Duration) -> Timestamp {
+        const FIRST: Duration = Duration::from_secs(15 * 60);
+        const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+        match self.active {
+            Some(active) => crate::clock::after(active, min_age),
+            None => {
+                let doublings = self.times.saturating_sub(1).min(16);
+                crate::clock::after(self.at, FIRST.saturating_mul(1 << doublings).min(LONGEST))
+            }
+        }
+    }
+}
+
+/// The root directory of a workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryFacts {
+    /// Inode number.
+    pub inode: u64,
+    /// Device.
+    pub device: (u32, u32),
+    /// Last modification of its list of entries.
+    pub modified: Timestamp,
+    /// Last change of its inode.
+    pub changed: Timestamp,
+    /// Birth, where the file system reports it.
+    pub born: Option<Timestamp>,
+    /// Whether something is mounted on it.
+    pub mount_point: bool,
+    /// Its keep file.
+    pub keep_file: KeepFileState,
+}
+
+impl DirectoryFacts {
+    /// The newest time that counts as activity.
+    pub fn newest(&self, activity: crate::policy::Activity) -> Timestamp {
+        match activity {
+            crate::policy::Activity::Modified => self.modified,
+            crate::policy::Activity::Any => self.modified.max(self.changed).max(self.born.unwrap_or(Timestamp::MIN)),
+        }
+    }
+}
+
+/// What a workspace's `.hygiene-keep` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeepFileState {
+    /// There is none.
+    Absent,
+    /// It pins for ever: it is empty, or what it says is no date.
+    Pins,
+    /// It pins until this time.
+    PinsUntil(Timestamp),
+}
+
+/// What a walk over a whole tree found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// When the walk began.
+    pub started: Timestamp,
+    /// What it found.
+    pub outcome: WalkOutcome,
+}
+
+/// How a walk ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WalkOutcome {
+    /// The whole tree was seen, and nothing in it is young.
+    Idle {
+        /// The newest activity in the tree.
+        newest: Timestamp,
+        /// Entries, the root included.
+        entries: u64,
+        /// Bytes allocated.
+        bytes: u64,
+    },
+    /// Something is younger than it may be; the walk stopped there.
+    Young {
+        /// Its time.
+        at: Timestamp,
+        /// Where, below the workspace's root.
+        path: String,
+    },
+    /// Something carries a time to come.
+    Future {
+        /// Its time.
+        at: Timestamp,
+        /// Where.
+        path: String,
+    },
+    /// Something inside is a mount point.
+    MountPoint {
+        /// Where.
+        path: String,
+    },
+    /// Something inside is itself a volume of ours.
+    ForeignIdentity {
+        /// Where.
+        path: String,
+    },
+    /// The walk could not see everything.
+    Incomplete {
+        /// What failed, where, and why.
+        why: String,
+    },
+}
+
+/// One entry of the quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantineEntry {
+    /// Its id.
+    pub id: EntryId,
+    /// Its sidecar, or why it cannot be read; such an entry is kept and reported.
+    pub sidecar: Reading<Sidecar>,
+    /// Inode of the tree, `None` where the tree is missing.
+    pub tree: Option<u64>,
+    /// The keep file inside the tree.
+    pub keep_file: KeepFileState,
+    /// Whether the journal holds our own finished quarantining of this inode under this id.
+    pub journalled: bool,
+    /// Whether the workspace's name exists below the root again.
+    pub name_taken: bool,
+}
+
+/// What is written beside a quarantined tree before it is moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sidecar {
+    /// The entry's id.
+    pub id: EntryId,
+    /// The workspace's name below the root.
+    pub name: String,
+    /// The session id its name yields.
+    pub session: SessionId,
+    /// Inode of the workspace's root.
+    pub inode: u64,
+    /// mtime of the workspace's root.
+    pub modified: Timestamp,
+    /// Birth time of the workspace's root, where reported.
+    pub born: Option<Timestamp>,
+    /// When it was quarantined.
+    pub quarantined: Timestamp,
+    /// Before this it is not condemned. Fixed here; a longer retention in the spec lengthens it, a shorter one does not.
+    pub deadline: Timestamp,
+    /// What it was decided on.
+    pub evidence: Evidence,
+}
+
+/// What a quarantining was decided on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// The sweep that decided.
+    pub sweep: SweepId,
+    /// The plan that decided.
+    pub plan: PlanHash,
+    /// How many sessions were live.
+    pub live: u64,
+    /// When the sessions were read.
+    pub sessions_read: Timestamp,
+    /// When the walk that found the tree idle began.
+    pub inspection_started: Timestamp,
+    /// The newest activity that walk found. When the tree is condemned nothing inside may be newer than this: stricter
+    /// than "newer than the start of that walk", and free of any difference between two clocks.
+    pub newest: Timestamp,
+    /// Entries in the tree.
+    pub entries: u64,
+    /// Bytes allocated by the tree.
+    pub bytes: u64,
+}

@@ -1,0 +1,18 @@
+//! What the volume says: names, root directories, whole trees, and our own records below `.hygiene`.
+
+mod hygiene;
+mod list;
+mod memory;
+mod ordered;
+mod roots;
+mod walk;
+
+pub use hygiene::{ENTRY, Hygiene, LOCK, VolumeError, WORKSPACE};
+pub use list::{list, quarantine_entries};
+pub use memory::{MEMORY, Memory};
+pub use ordered::run_in_order;
+pub use roots::{KEEP_FILE, read_keep_file, read_root};
+pub use walk::{Walk, walk};
+
+/// Our own folder below the root.
+pub const HYGIENE: &str = ".hygiene";

@@ -1,0 +1,158 @@
+//! A second opinion on a finished plan, before anything is carried out. It shares no code with the planner's guards: it
+//! asks of every victim and every condemned entry what the promises say, straight from the snapshot.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Decision, Plan, Verdict, Victim};
+use crate::clock::{after, before};
+use crate::fsio::Kind;
+use crate::observe::{KeepFileState, Reading, Snapshot, WalkOutcome};
+use crate::policy::{KeepFileRule, Policy};
+
+/// A promise of the design that a plan would break. Always a bug in this program.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("promise {promise} would be broken for {subject}: {what}; nothing was changed. This is a bug: please report it")]
+pub struct Violation {
+    /// The number of the promise.
+    pub promise: u8,
+    /// The entry, or `the plan`.
+    pub subject: String,
+    /// What is wrong.
+    pub what: &'static str,
+}
+
+/// Every promise `plan` would break.
+pub fn check(policy: &Policy, seen: &Snapshot, plan: &Plan) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut report = |promise: u8, subject: &str, broken: bool, what: &'static str| {
+        if broken {
+            found.push(Violation { promise, subject: subject.to_owned(), what });
+        }
+    };
+    whole(policy, seen, plan, &mut report);
+    let sharers = sharers(policy, seen, plan);
+    for victim in &plan.victims {
+        one_victim(policy, seen, plan, victim, &sharers, &mut report);
+    }
+    quarantine(policy, seen, plan, &mut report);
+    found
+}
+
+type Report<'a> = &'a mut dyn FnMut(u8, &str, bool, &'static str);
+
+fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
+    let acts = !plan.victims.is_empty() || plan.quarantine.iter().any(|e| e.decision == Decision::Condemn);
+    let entries = seen.volume.complete().map_or(0, |volume| volume.entries.len());
+    let all = "the plan";
+    report(2, all, plan.verdicts.len() != entries, "not every entry has exactly one verdict");
+    report(2, all, acts && seen.volume.complete().is_none(), "the volume was not read");
+    report(2, all, acts && seen.sessions.complete().is_none(), "the sessions were not read");
+    report(2, all, acts && matches!(seen.claims, Some(Reading::Unavailable(_))), "the claims were not read");
+    report(13, all, acts && matches!(seen.serving, Some(Reading::Unavailable(_))), "the service's health was not read");
+    report(8, all, acts && seen.history.complete().is_none(), "our own records were not read");
+    report(8, all, acts && plan.held.is_some(), "the plan is held");
+    report(11, all, acts && policy.suspend, "the resource is suspended");
+    if let Some(sessions) = seen.sessions.complete() {
+        report(3, all, acts && sessions.ids.is_empty(), "there is no live session");
+        report(3, all, acts && sessions.ids.len() < policy.sessions.minimum_live, "there are too few live sessions");
+        report(3, all, acts && sessions.canary == Some(false), "there is no canary");
+        let oldest = before(plan.now, policy.sessions.max_staleness);
+        report(3, all, acts && sessions.freshest.is_some_and(|at| at < oldest), "the rows are stale");
+    }
+    let (limits, victims) = (&policy.limits, plan.victims.len() as u64);
+    report(8, all, acts && plan.orphans > u64::from(limits.breaker.max_orphans), "there are too many orphans");
+    report(8, all, victims > u64::from(limits.per_sweep), "there are more victims than perSweep");
+    let since = before(plan.now, limits.budget.period);
+    let spent = || seen.history.complete().into_iter().flat_map(|h| &h.spent).filter(|spent| spent.at > since);
+    let count = victims + spent().count() as u64;
+    report(8, all, victims > 0 && count > u64::from(limits.budget.directories), "the budget's directories are spent");
+    let bytes: u128 = plan.victims.iter().map(|v| u128::from(v.bytes)).chain(spent().map(|s| u128::from(s.bytes))).sum();
+    report(8, all, victims > 0 && bytes > u128::from(limits.budget.bytes), "the budget's bytes are spent");
+    let moved = plan.verdicts.iter().filter(|v| matches!(v, Verdict::Quarantine(_))).count() as u64;
+    let distinct: BTreeSet<_> = plan.victims.iter().map(|v| v.index).collect();
+    report(8, all, moved != victims || distinct.len() as u64 != victims, "verdicts and victims disagree");
+}
+
+/// How many names below the root yield each victim's id, in canonical form.
+fn sharers(policy: &Policy, seen: &Snapshot, plan: &Plan) -> BTreeMap<String, u32> {
+    let mut count: BTreeMap<_, _> = plan.victims.iter().map(|victim| (victim.session.canonical(), 0)).collect();
+    if count.is_empty() {
+        return count;
+    }
+    for entry in seen.volume.complete().into_iter().flat_map(|volume| &volume.entries) {
+        let id = policy.pattern.session(&entry.name);
+        if let Some(n) = id.and_then(|id| count.get_mut(&id.canonical())) {
+            *n += 1;
+        }
+    }
+    count
+}
+
+fn one_victim(
+    policy: &Policy,
+    seen: &Snapshot,
+    plan: &Plan,
+    victim: &Victim,
+    sharers: &BTreeMap<String, u32>,
+    report: Report<'_>,
+) {
+    let (Some(volume), Some(sessions)) = (seen.volume.complete(), seen.sessions.complete()) else { return };
+    let name = victim.name.to_string();
+    let mut ask = |promise, broken, what| report(promise, &name, broken, what);
+    let entry = volume.entries.get(victim.index);
+    ask(6, entry.is_none_or(|entry| entry.name != victim.name), "the entry is another");
+    ask(5, entry.is_none_or(|entry| entry.kind != Some(Kind::Directory)), "it is no directory");
+    ask(5, victim.name.as_os_str() == ".hygiene", "it is our own folder");
+    let id = policy.pattern.session(&victim.name);
+    ask(7, id.as_ref() != Some(&victim.session), "its id is another");
+    ask(7, !victim.session.is_usable(), "its id cannot be an id");
+    ask(7, sharers.get(&victim.session.canonical()) != Some(&1), "its id is not its own alone");
+    ask(1, sessions.ids.contains(&victim.session), "its session is live");
+    ask(7, sessions.ids.contains_canonical(&victim.session), "a live id differs only in spelling");
+    let claimed = |claims: &crate::observe::IdSet| {
+        claims.contains(&victim.session) || claims.contains_canonical(&victim.session)
+    };
+    ask(1, seen.claims.as_ref().and_then(Reading::complete).is_some_and(claimed), "a container claims it");
+    ask(1, policy.keep.matching(&victim.name).is_some(), "a keep glob matches");
+
+    let oldest = before(plan.now, policy.min_age);
+    match seen.roots.get(&victim.index) {
+        Some(Reading::Complete(root)) => {
+            ask(6, *root != victim.root, "its root is another");
+            ask(5, root.mount_point, "it is a mount point");
+            ask(9, root.newest(policy.activity) > oldest, "its root is young");
+            let pinned = match root.keep_file {
+                KeepFileState::Absent => false,
+                KeepFileState::Pins => true,
+                KeepFileState::PinsUntil(end) => end > plan.now,
+            };
+            ask(1, pinned && policy.keep_file == KeepFileRule::Allow, "a keep file pins it");
+        }
+        _ => ask(2, true, "its root was not read"),
+    }
+    match seen.inspections.get(&victim.index).map(|inspection| &inspection.outcome) {
+        Some(WalkOutcome::Idle { newest, .. }) => ask(9, *newest > oldest, "its tree is young"),
+        _ => ask(9, true, "its tree was not found idle"),
+    }
+}
+
+fn quarantine(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
+    for planned in plan.quarantine.iter().filter(|planned| planned.decision == Decision::Condemn) {
+        let mut ask = |promise, broken, what| report(promise, planned.id.as_str(), broken, what);
+        let entry = seen.volume.complete().and_then(|v| v.quarantine.iter().find(|entry| entry.id == planned.id));
+        let Some((entry, sidecar)) = entry.and_then(|entry| Some((entry, entry.sidecar.complete()?))) else {
+            ask(1, true, "it is not in quarantine");
+            continue;
+        };
+        ask(1, plan.now < sidecar.deadline, "its retention is not over");
+        ask(1, plan.now < after(sidecar.quarantined, policy.retention), "the spec's retention is not over");
+        ask(6, !entry.journalled || entry.tree != Some(sidecar.inode), "it is not what the journal says was moved");
+        let live = seen.sessions.complete().is_none_or(|sessions| sessions.ids.contains(&sidecar.session));
+        ask(1, live, "its session is live, or not known not to be");
+        let walked = seen.second_walks.get(&planned.id).map(|walk| &walk.outcome);
+        let then = sidecar.evidence.newest;
+        let idle = matches!(walked, Some(WalkOutcome::Idle { newest, .. }) if *newest <= then);
+        ask(1, !idle, "its second walk did not find it idle");
+    }
+}
+

@@ -1,0 +1,204 @@
+//! From a snapshot to a plan.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::guards::{BY_INSPECTION, BY_NAME, BY_ROOT, Subject, Twins};
+use super::hash::plan_hash;
+use super::hold::{Hold, breaker, gate};
+use super::quarantine::{Decision, EntryPlan, RetainReason, assess};
+use super::verdict::{KeepReason, QuarantineReason, Verdict};
+use super::{Plan, Victim, Wanted};
+use crate::clock::before;
+use crate::fsio::Kind;
+use crate::observe::{DirectoryFacts, Reading, Snapshot, Volume, WalkOutcome};
+use crate::policy::Policy;
+
+/// Most entries one sweep inspects before it stops taking up further trees, so that a sweep over a large backlog of
+/// kept orphans ends. At about 1 ms for a read on EFS and 32 threads this is a minute of reading.
+pub const WORK_BUDGET: u64 = 2_000_000;
+
+/// The entries whose root directory must be read: those that neither their name nor the session rows keep.
+pub fn candidates(policy: &Policy, seen: &Snapshot) -> Vec<usize> {
+    let Some(volume) = seen.volume.complete() else { return Vec::new() };
+    let twins = Twins::of(volume, policy);
+    let subjects = subjects(policy, seen, Timestamp::MIN, volume, &twins);
+    subjects.filter(|s| s.first(BY_NAME).is_none()).map(|s| s.index).collect()
+}
+
+/// Plans one sweep. Total: every snapshot gives a plan, and a snapshot that lacks something gives one without victims.
+pub fn plan(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Plan {
+    let nothing = Volume::default();
+    let volume = seen.volume.complete().unwrap_or(&nothing);
+    let twins = Twins::of(volume, policy);
+    let mut workspaces = 0;
+    let mut verdicts = Vec::with_capacity(volume.entries.len());
+    let mut orphans = Vec::new();
+    for subject in subjects(policy, seen, now, volume, &twins) {
+        workspaces += u64::from(subject.session.is_some() && subject.entry.kind == Some(Kind::Directory));
+        match subject.first(BY_NAME).or_else(|| subject.first(BY_ROOT)) {
+            Some(reason) => verdicts.push(Verdict::Keep(reason)),
+            None => {
+                verdicts.push(Verdict::Keep(KeepReason::NotInspected));
+                orphans.push(subject);
+            }
+        }
+    }
+    let count = orphans.len() as u64;
+    let held = gate(policy, seen, now).or_else(|| breaker(policy, seen, workspaces, count));
+    let rooted = orphans.iter().filter_map(|s| Some((s.entry, root(seen, s.index)?)));
+    let hash = plan_hash(policy, &volume.identity, held.as_ref(), rooted);
+
+    let mut wanted = Wanted::default();
+    let mut victims = Vec::new();
+    let mut allowance = Allowance::of(policy, seen, now);
+    wanted.confirmed = if held.is_none() { allowance.directories } else { 0 };
+    orphans.sort_by_cached_key(|s| (idle_since(policy, seen, s.index), s.entry.name.clone()));
+    for subject in &mut orphans {
+        subject.hold = held.as_ref().map(|hold| hold.reason);
+        let spent = wanted.confirmed == 0 && held.is_none();
+        verdicts[subject.index] = match subject.first(BY_INSPECTION) {
+            Some(KeepReason::NotInspected) if spent => Verdict::Keep(allowance.exhausted()),
+            Some(reason) => {
+                if reason == KeepReason::NotInspected {
+                    wanted.inspections.push(subject.index);
+                }
+                Verdict::Keep(reason)
+            }
+            None => match victim(seen, subject) {
+                None => Verdict::Keep(KeepReason::NotInspected),
+                Some(victim) => match allowance.take(victim.bytes) {
+                    Err(reason) => Verdict::Keep(reason),
+                    Ok(()) => {
+                        victims.push(victim);
+                        Verdict::Quarantine(QuarantineReason::NoLiveSession)
+                    }
+                },
+            },
+        };
+    }
+    let quarantine = quarantine(policy, seen, held.as_ref(), now, volume);
+    wanted.second_walks = awaiting_second_walk(volume, &quarantine);
+    Plan { hash, now, held, verdicts, victims, quarantine, workspaces, orphans: count, wanted }
+}
+
+fn subjects<'a>(
+    policy: &'a Policy,
+    seen: &'a Snapshot,
+    now: Timestamp,
+    volume: &'a Volume,
+    twins: &'a Twins,
+) -> impl Iterator<Item = Subject<'a>> {
+    volume.entries.iter().enumerate().map(move |(index, entry)| {
+        let session = policy.pattern.session(&entry.name);
+        Subject { policy, seen, now, index, entry, session, twins, hold: None }
+    })
+}
+
+fn root(seen: &Snapshot, index: usize) -> Option<&DirectoryFacts> {
+    seen.roots.get(&index).and_then(Reading::complete)
+}
+
+fn idle_since(policy: &Policy, seen: &Snapshot, index: usize) -> Timestamp {
+    root(seen, index).map_or(Timestamp::MAX, |root| root.newest(policy.activity))
+}
+
+fn victim(seen: &Snapshot, subject: &Subject<'_>) -> Option<Victim> {
+    let inspection = seen.inspections.get(&subject.index)?;
+    let WalkOutcome::Idle { newest, entries, bytes } = inspection.outcome else { return None };
+    Some(Victim {
+        index: subject.index,
+        name: subject.entry.name.clone(),
+        session: subject.session.clone()?,
+        root: root(seen, subject.index)?.clone(),
+        inspection_started: inspection.started,
+        newest,
+        entries,
+        bytes,
+    })
+}
+
+/// What may still be quarantined: by this sweep, and in the rolling period.
+struct Allowance {
+    directories: u32,
+    bytes: u64,
+    whole_budget: u64,
+    /// Whether the period's budget, rather than `perSweep`, is what limits the directories.
+    by_budget: bool,
+    /// Set once a directory did not fit: what is next in line waits, so that small ones do not starve a large one.
+    full: bool,
+}
+
+impl Allowance {
+    fn of(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Self {
+        let budget = &policy.limits.budget;
+        let since = before(now, budget.period);
+        let history = seen.history.complete();
+        let spent = history.into_iter().flat_map(|history| &history.spent).filter(|spent| spent.at > since);
+        let (count, bytes) = spent.fold((0u32, 0u64), |(n, b), s| (n.saturating_add(1), b.saturating_add(s.bytes)));
+        let left = budget.directories.saturating_sub(count);
+        Self {
+            directories: left.min(policy.limits.per_sweep),
+            bytes: budget.bytes.saturating_sub(bytes),
+            whole_budget: budget.bytes,
+            by_budget: left < policy.limits.per_sweep,
+            full: false,
+        }
+    }
+
+    fn exhausted(&self) -> KeepReason {
+        if self.by_budget || self.full { KeepReason::BudgetSpent } else { KeepReason::PerSweepLimit }
+    }
+
+    fn take(&mut self, bytes: u64) -> Result<(), KeepReason> {
+        if bytes > self.whole_budget {
+            return Err(KeepReason::LargerThanBudget(bytes));
+        }
+        if bytes > self.bytes {
+            self.full = true;
+        }
+        if self.full || self.directories == 0 {
+            return Err(self.exhausted());
+        }
+        self.directories -= 1;
+        self.bytes -= bytes;
+        Ok(())
+    }
+}
+
+fn quarantine(
+    policy: &Policy,
+    seen: &Snapshot,
+    held: Option<&Hold>,
+    now: Timestamp,
+    volume: &Volume,
+) -> Vec<EntryPlan> {
+    let hold = held.map(|hold| hold.reason);
+    let mut back = BTreeSet::new();
+    // The newest first: where two entries bear one name, the later work is what goes back.
+    let mut order: Vec<_> = volume.quarantine.iter().collect();
+    order.sort_by_key(|entry| Reverse(entry.sidecar.complete().map(|sidecar| (sidecar.quarantined, entry.id.clone()))));
+    let decide = |entry: &crate::observe::QuarantineEntry| {
+        let name = entry.sidecar.complete().map(|sidecar| sidecar.name.clone());
+        let mut decision = assess(policy, seen, hold, now, entry, false);
+        if matches!(decision, Decision::Restore(_)) && !back.insert(name.clone()) {
+            decision = Decision::Retain(RetainReason::RestoreConflict);
+        }
+        EntryPlan { id: entry.id.clone(), name, decision }
+    };
+    order.into_iter().map(decide).collect()
+}
+
+/// The entries that only a second walk keeps from being condemned, the longest due first.
+fn awaiting_second_walk(volume: &Volume, plans: &[EntryPlan]) -> Vec<crate::names::EntryId> {
+    let waits = |plan: &&EntryPlan| plan.decision == Decision::Retain(RetainReason::AwaitsSecondWalk);
+    let mut waiting: Vec<_> = plans.iter().filter(waits).map(|plan| plan.id.clone()).collect();
+    let deadline = |id: &crate::names::EntryId| {
+        let entry = volume.quarantine.iter().find(|entry| entry.id == *id)?;
+        Some(entry.sidecar.complete()?.deadline)
+    };
+    waiting.sort_by_cached_key(|id| (deadline(id), id.clone()));
+    waiting
+}

@@ -1,0 +1,77 @@
+//! The planner: a synchronous, total function of (policy, snapshot, now). No clock, no log, no await, no I/O, and no
+//! choice left to whoever carries the plan out.
+
+mod check;
+mod decide;
+mod guards;
+mod hash;
+mod hold;
+mod quarantine;
+mod verdict;
+
+pub use check::{Violation, check};
+pub use decide::{WORK_BUDGET, candidates, plan};
+pub use guards::{Finding, GuardAnswer, explain};
+pub use hold::{Hold, HoldKind, HoldReason};
+pub use quarantine::{Decision, EntryPlan, RestoreReason, RetainReason, assess};
+pub use verdict::{KeepReason, QuarantineReason, Verdict};
+
+use jiff::Timestamp;
+
+use crate::names::{EntryId, EntryName, PlanHash, SessionId};
+use crate::observe::DirectoryFacts;
+
+/// What one sweep will do, and why. Immutable: it can be printed, compared, stored and carried out.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Hash over the resource, the volume, the breaker and all orphans.
+    pub hash: PlanHash,
+    /// The instant it was made for.
+    pub now: Timestamp,
+    /// Why nothing is quarantined or condemned, if so.
+    pub held: Option<Hold>,
+    /// One verdict for every entry below the root, in the order of the snapshot's entries.
+    pub verdicts: Vec<Verdict>,
+    /// The workspaces to quarantine, in order.
+    pub victims: Vec<Victim>,
+    /// One decision for every entry of the quarantine.
+    pub quarantine: Vec<EntryPlan>,
+    /// How many entries are workspaces.
+    pub workspaces: u64,
+    /// How many workspaces are orphans.
+    pub orphans: u64,
+    /// What must be observed before the plan is final.
+    pub wanted: Wanted,
+}
+
+/// Observations the plan asks for. A plan that still wants something gives those entries no chance to be a victim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Orphans to inspect, by index, the longest idle first.
+    pub inspections: Vec<usize>,
+    /// Inspections stop once so many were confirmed.
+    pub confirmed: u32,
+    /// Quarantined trees to walk a second time, in order.
+    pub second_walks: Vec<EntryId>,
+}
+
+/// One workspace to quarantine, with the evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Victim {
+    /// Index into the snapshot's entries.
+    pub index: usize,
+    /// Its name.
+    pub name: EntryName,
+    /// Its session id.
+    pub session: SessionId,
+    /// Its root directory, to prove sameness by.
+    pub root: DirectoryFacts,
+    /// When the walk that found it idle began.
+    pub inspection_started: Timestamp,
+    /// The newest activity in the tree.
+    pub newest: Timestamp,
+    /// Entries in the tree.
+    pub entries: u64,
+    /// Bytes allocated by the tree.
+    pub bytes: u64,
+}

@@ -1,0 +1,240 @@
+//! From the resource to the policy: everything that can be wrong with a spec is found here, all of it at once.
+
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use super::faults::{Faults, PolicyFault, PolicyOptions};
+use super::{
+    Activity, BreakerLimits, Budget, KeepFileRule, Limits, Mode, NamePattern, Policy, PurgeLimits, ResourceName,
+    SessionPolicy, StorePolicy, paths, pattern, unsupported,
+};
+use crate::api::{self, DurationString, WorkspaceHygiene};
+use crate::names::EntryName;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Longest SQL text, as in the schema.
+const MAX_SQL: usize = 8192;
+
+impl Policy {
+    /// Parses the spec of `resource`.
+    ///
+    /// # Errors
+    ///
+    /// All the faults of the spec, never only the first. A part of the resource that this version does not bring to life is
+    /// one of them: it is refused by name and never ignored.
+    pub fn from_resource(resource: &WorkspaceHygiene, options: PolicyOptions) -> Result<Policy, Vec<PolicyFault>> {
+        let spec = &resource.spec;
+        let mut faults = Faults::default();
+        unsupported::refuse(spec, &mut faults);
+        let mode = match spec.mode {
+            api::Mode::Report => Mode::Report,
+            api::Mode::Enforce => Mode::Enforce,
+        };
+        let times = Times { enforced: mode == Mode::Enforce && !options.allow_short_times };
+        if let Some(every) = &spec.schedule.every {
+            duration("spec.schedule.every", every, MINUTE, 168 * HOUR, &mut faults);
+        }
+        let root = volume_root(spec, options.home.as_deref(), &mut faults);
+        let text = &spec.workspaces.pattern;
+        let pattern = faults.check("spec.workspaces.pattern", text, pattern::name_pattern(text));
+        let sessions = sessions(&spec.sessions, root.as_deref(), pattern.as_ref(), &mut faults);
+        let keep = pattern::keep_globs(&spec.workspaces.keep, &mut faults);
+        let min_age = times.at_least("spec.workspaces.minAge", &spec.workspaces.min_age, HOUR, "1h", &mut faults);
+        let retention =
+            times.at_least("spec.quarantine.retention", &spec.quarantine.retention, DAY, "24h", &mut faults);
+        let limits = limits(&spec.limits, &mut faults);
+        let resource = resource_name(resource, &mut faults);
+
+        let generation = resource.1;
+        let parts = (root, pattern, sessions, keep, min_age, retention, limits);
+        let (Some(root), Some(pattern), Some(sessions), Some(keep), Some(min_age), Some(retention), Some(limits)) =
+            parts
+        else {
+            return Err(faults.0);
+        };
+        if !faults.0.is_empty() {
+            return Err(faults.0);
+        }
+        Ok(Policy {
+            resource: resource.0,
+            generation,
+            mode,
+            suspend: spec.suspend,
+            root,
+            pattern,
+            min_age,
+            keep,
+            keep_file: match spec.workspaces.keep_file {
+                api::KeepFile::Allow => KeepFileRule::Allow,
+                api::KeepFile::Ignore => KeepFileRule::Ignore,
+            },
+            activity: match spec.workspaces.activity {
+                api::Activity::Any => Activity::Any,
+                api::Activity::Modified => Activity::Modified,
+            },
+            sessions,
+            limits,
+            retention,
+        })
+    }
+}
+
+fn resource_name(resource: &WorkspaceHygiene, faults: &mut Faults) -> (ResourceName, i64) {
+    let metadata = &resource.metadata;
+    let name = metadata.name.clone().unwrap_or_default();
+    if name.is_empty() {
+        faults.absent("metadata.name");
+    }
+    let namespace = metadata.namespace.clone().unwrap_or_else(|| api::DEFAULT_NAMESPACE.to_owned());
+    (ResourceName { namespace, name }, metadata.generation.unwrap_or(0))
+}
+
+fn volume_root(spec: &api::WorkspaceHygieneSpec, home: Option<&Path>, faults: &mut Faults) -> Option<PathBuf> {
+    match &spec.volume.path {
+        Some(path) => faults.check("spec.volume.path", path, paths::volume_root(path, home)),
+        None => {
+            if spec.volume.persistent_volume_claim.is_none() {
+                faults.absent("spec.volume.path");
+            }
+            None
+        }
+    }
+}
+
+/// Whether short times are refused: in Enforce, without `--unsafe-short-times`.
+struct Times {
+    enforced: bool,
+}
+
+impl Times {
+    fn at_least(
+        &self,
+        field: &str,
+        text: &DurationString,
+        floor: Duration,
+        floor_text: &str,
+        faults: &mut Faults,
+    ) -> Option<Duration> {
+        let time = faults.check(field, text.as_str(), text.parse())?;
+        if self.enforced && time < floor {
+            let message = format!(
+                "is too short for mode: Enforce, which needs at least {floor_text}; tests and demos may use \
+                 --unsafe-short-times"
+            );
+            faults.add(field, text, message);
+        }
+        Some(time)
+    }
+}
+
+/// A duration within `min..=max`, both of which are whole minutes or less than one.
+fn duration(field: &str, text: &DurationString, min: Duration, max: Duration, faults: &mut Faults) -> Option<Duration> {
+    let time = faults.check(field, text.as_str(), text.parse())?;
+    if time < min || time > max {
+        faults.add(field, text, format!("must be from {} to {}", plain(min), plain(max)));
+    }
+    Some(time)
+}
+
+fn plain(time: Duration) -> String {
+    match (time.as_secs(), time.subsec_millis()) {
+        (seconds, _) if seconds >= 3600 && seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        (seconds, _) if seconds >= 60 && seconds % 60 == 0 => format!("{}m", seconds / 60),
+        (seconds, 0) => format!("{seconds}s"),
+        (_, _) => format!("{}ms", time.as_millis()),
+    }
+}
+
+fn sessions(
+    spec: &api::SessionsSpec,
+    root: Option<&Path>,
+    pattern: Option<&NamePattern>,
+    faults: &mut Faults,
+) -> Option<SessionPolicy> {
+    let store = match &spec.sqlite {
+        Some(sqlite) => database_file(&sqlite.path, root, pattern, faults),
+        None => {
+            if spec.postgres.is_none() && spec.mysql.is_none() {
+                faults.absent("spec.sessions.sqlite");
+            }
+            None
+        }
+    };
+    sql("spec.sessions.liveQuery", Some(&spec.live_query), faults);
+    sql("spec.sessions.liveByIDQuery", spec.live_by_id_query.as_ref(), faults);
+    sql("spec.sessions.freshnessQuery", spec.freshness_query.as_ref(), faults);
+    sql("spec.sessions.canaryQuery", spec.canary_query.as_ref(), faults);
+    let millisecond = Duration::from_millis(1);
+    let max_staleness = duration("spec.sessions.maxStaleness", &spec.max_staleness, millisecond, 8760 * HOUR, faults);
+    let timeout = duration("spec.sessions.timeout", &spec.timeout, millisecond, HOUR, faults);
+    let minimum_live = faults.range("spec.sessions.minimumLive", spec.minimum_live, 1, 100_000_000);
+    Some(SessionPolicy {
+        store: StorePolicy::Sqlite { path: store? },
+        live_query: spec.live_query.clone(),
+        live_by_id_query: spec.live_by_id_query.clone(),
+        freshness_query: spec.freshness_query.clone(),
+        max_staleness: max_staleness?,
+        canary_query: spec.canary_query.clone(),
+        minimum_live,
+        timeout: timeout?,
+    })
+}
+
+/// The database file, if no sweep could ever take the directory it lies in for an orphan.
+fn database_file(
+    text: &str,
+    root: Option<&Path>,
+    pattern: Option<&NamePattern>,
+    faults: &mut Faults,
+) -> Option<PathBuf> {
+    let field = "spec.sessions.sqlite.path";
+    let path = faults.check(field, text, paths::absolute(text))?;
+    let mut below_root = root.and_then(|root| path.strip_prefix(root).ok()).into_iter().flat_map(Path::components);
+    if let (Some(Component::Normal(first)), Some(_)) = (below_root.next(), below_root.next()) {
+        let is_workspace = pattern.is_some_and(|pattern| pattern.session(&EntryName::new(first)).is_some());
+        if is_workspace || first == ".hygiene" {
+            faults.add(field, text, "lies inside a directory that a sweep may remove; keep the database elsewhere");
+        }
+    }
+    Some(path)
+}
+
+fn sql(field: &str, text: Option<&String>, faults: &mut Faults) {
+    let Some(text) = text else { return };
+    let length = text.chars().count();
+    if length == 0 || length > MAX_SQL {
+        faults.add(field, "", format!("has {length} characters; a statement has 1 to {MAX_SQL}"));
+    } else if text.trim().is_empty() {
+        faults.add(field, "", "is blank; write one SQL statement");
+    } else if text.contains(';') {
+        faults.add(field, "", "contains a semicolon; write one statement, without one at its end");
+    }
+}
+
+fn limits(spec: &api::LimitsSpec, faults: &mut Faults) -> Option<Limits> {
+    let per_sweep = faults.range("spec.limits.perSweep", spec.per_sweep, 1, 1000);
+    let budget = &spec.budget;
+    let period = duration("spec.limits.budget.period", &budget.period, Duration::from_secs(1), 8760 * HOUR, faults);
+    let directories = faults.range("spec.limits.budget.directories", budget.directories, 1, 1_000_000);
+    let bytes = faults.check("spec.limits.budget.size", budget.size.as_str(), budget.size.parse());
+    let breaker = &spec.breaker;
+    let breaker = BreakerLimits {
+        max_orphans: faults.range("spec.limits.breaker.maxOrphans", breaker.max_orphans, 0, 1_000_000),
+        max_orphan_percent: faults.range("spec.limits.breaker.maxOrphanPercent", breaker.max_orphan_percent, 0, 100),
+        max_session_drop_percent: faults.range(
+            "spec.limits.breaker.maxSessionDropPercent",
+            breaker.max_session_drop_percent,
+            0,
+            100,
+        ),
+    };
+    let purge = &spec.purge;
+    let purge = PurgeLimits {
+        entries_per_second: faults.range("spec.limits.purge.entriesPerSecond", purge.entries_per_second, 1, 1_000_000),
+        concurrency: faults.range("spec.limits.purge.concurrency", purge.concurrency, 1, 256),
+    };
+    Some(Limits { per_sweep, budget: Budget { period: period?, directories, bytes: bytes? }, breaker, purge })
+}

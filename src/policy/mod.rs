@@ -1,0 +1,191 @@
+//! The spec parsed once into validated types. Nothing after this step can fail for want of validation.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use globset::GlobSet;
+use regex::Regex;
+
+use crate::names::{EntryName, SessionId};
+
+mod convert;
+mod faults;
+mod paths;
+mod pattern;
+mod unsupported;
+
+pub(crate) use faults::Quoted;
+pub use faults::{PolicyFault, PolicyOptions};
+
+/// What one resource asks for, validated.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Which resource asks.
+    pub resource: ResourceName,
+    /// `metadata.generation`, 0 where the resource came from a file.
+    pub generation: i64,
+    /// Whether the volume may be written to at all.
+    pub mode: Mode,
+    /// Whether the resource is suspended.
+    pub suspend: bool,
+    /// The volume's root.
+    pub root: PathBuf,
+    /// How a directory's name yields a session id.
+    pub pattern: NamePattern,
+    /// How long a workspace must have been idle.
+    pub min_age: Duration,
+    /// Names that are always kept.
+    pub keep: KeepGlobs,
+    /// Whether a `.hygiene-keep` file pins a workspace.
+    pub keep_file: KeepFileRule,
+    /// Which times count as activity.
+    pub activity: Activity,
+    /// Where live sessions are read.
+    pub sessions: SessionPolicy,
+    /// How fast to clean, and what stops it.
+    pub limits: Limits,
+    /// How long a workspace stays in quarantine.
+    pub retention: Duration,
+}
+
+/// Namespace and name of a resource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ResourceName {
+    /// The namespace, `default` where a file names none.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+/// Whether a sweep may write to the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Observe and report; nothing is written anywhere on the volume.
+    Report,
+    /// Quarantine, condemn and purge.
+    Enforce,
+}
+
+/// Whether keep files are honoured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepFileRule {
+    /// A `.hygiene-keep` file pins its workspace.
+    Allow,
+    /// Keep files mean nothing.
+    Ignore,
+}
+
+/// Which times of an entry count as activity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// The newest of mtime, ctime and birth time.
+    Any,
+    /// mtime alone.
+    Modified,
+}
+
+/// An anchored regular expression with one group named `session`.
+#[derive(Clone, Debug)]
+pub struct NamePattern(pub(crate) Regex);
+
+impl NamePattern {
+    /// The session id that `name` yields, or `None` where the name is foreign. A name that is not UTF-8 yields none.
+    pub fn session(&self, name: &EntryName) -> Option<SessionId> {
+        let found = self.0.captures(name.as_str()?)?;
+        Some(SessionId::new(found.name("session")?.as_str()))
+    }
+}
+
+/// Globs whose matches are always kept, as they were written and compiled.
+#[derive(Clone, Debug)]
+pub struct KeepGlobs {
+    pub(crate) globs: Vec<String>,
+    pub(crate) set: GlobSet,
+}
+
+impl KeepGlobs {
+    /// The index of the first glob that matches `name`.
+    pub fn matching(&self, name: &EntryName) -> Option<usize> {
+        self.set.matches(name.as_os_str()).into_iter().min()
+    }
+
+    /// The glob at `index`, as it was written.
+    pub fn glob(&self, index: usize) -> Option<&str> {
+        self.globs.get(index).map(String::as_str)
+    }
+}
+
+/// Where live sessions are read, and what makes the answer believable.
+#[derive(Clone, Debug)]
+pub struct SessionPolicy {
+    /// The store and how to reach it.
+    pub store: StorePolicy,
+    /// Returns the ids of all live sessions.
+    pub live_query: String,
+    /// Returns a row if the session whose id is the one parameter is live; without it `live_query` is wrapped.
+    pub live_by_id_query: Option<String>,
+    /// Returns one timestamp that must not be older than `max_staleness`.
+    pub freshness_query: Option<String>,
+    /// See `freshness_query`.
+    pub max_staleness: Duration,
+    /// Must return a row.
+    pub canary_query: Option<String>,
+    /// Fewer live sessions than this are not believed.
+    pub minimum_live: u64,
+    /// After this a query is stopped.
+    pub timeout: Duration,
+}
+
+/// The store that holds sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StorePolicy {
+    /// A SQLite database file.
+    Sqlite {
+        /// The database file.
+        path: PathBuf,
+    },
+}
+
+/// How fast to clean, and what stops it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Most workspaces quarantined by one sweep.
+    pub per_sweep: u32,
+    /// Most that may be quarantined in a rolling period.
+    pub budget: Budget,
+    /// Past these a person decides.
+    pub breaker: BreakerLimits,
+    /// How fast to purge.
+    pub purge: PurgeLimits,
+}
+
+/// Most that may be quarantined in a rolling period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Length of the rolling period.
+    pub period: Duration,
+    /// Directories.
+    pub directories: u32,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Anomaly limits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BreakerLimits {
+    /// Most orphans.
+    pub max_orphans: u32,
+    /// Most orphans, in per cent of the workspaces; holds only above 10 orphans.
+    pub max_orphan_percent: u32,
+    /// Most the live count may fall below the highest of the last seven days, in per cent.
+    pub max_session_drop_percent: u32,
+}
+
+/// How fast to purge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PurgeLimits {
+    /// Most entries removed in a second.
+    pub entries_per_second: u32,
+    /// Most directories worked on at once.
+    pub concurrency: u32,
+}

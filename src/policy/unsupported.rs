@@ -1,0 +1,48 @@
+//! Parts of the resource that this version does not bring to life. Ignoring one could delete what it was meant to keep, so
+//! each is refused by name.
+
+use super::faults::Faults;
+use crate::api::{Replica, WorkspaceHygieneSpec};
+
+/// One fault for each part in use that this version does not support.
+pub(super) fn refuse(spec: &WorkspaceHygieneSpec, faults: &mut Faults) {
+    let schedule = &spec.schedule;
+    let sessions = &spec.sessions;
+    let use_sqlite = "use spec.sessions.sqlite";
+    let parts = [
+        (schedule.cron.is_some(), "spec.schedule.cron", "cron expressions are", "use spec.schedule.every"),
+        (schedule.time_zone.is_some(), "spec.schedule.timeZone", "time zones are", "remove it"),
+        (schedule.windows.is_some(), "spec.schedule.windows", "windows are", "remove them"),
+        (
+            spec.volume.persistent_volume_claim.is_some(),
+            "spec.volume.persistentVolumeClaim",
+            "a persistent volume claim is",
+            "use spec.volume.path",
+        ),
+        (spec.volume.efs.is_some(), "spec.volume.efs", "the cross-check with EFS is", "remove it"),
+        (sessions.postgres.is_some(), "spec.sessions.postgres", "PostgreSQL is", use_sqlite),
+        (sessions.mysql.is_some(), "spec.sessions.mysql", "MySQL is", use_sqlite),
+        (sessions.known_query.is_some(), "spec.sessions.knownQuery", "a query for known sessions is", "remove it"),
+        (
+            spec.containers.is_some(),
+            "spec.containers",
+            "container evidence is",
+            "remove it, and sweep only while no container uses the workspaces of sessions that are not live",
+        ),
+        (spec.job.is_some(), "spec.job", "a sweeper Job is", "remove it"),
+    ];
+    for (in_use, field, part, way_out) in parts {
+        if in_use {
+            faults.add(field, "", format!("{part} not supported by this version of hygiene; {way_out}"));
+        }
+    }
+    if sessions.replica == Replica::Accept {
+        let message = "reading a replica is not supported by this version of hygiene; use Refuse";
+        faults.add("spec.sessions.replica", "Accept", message);
+    }
+    let shards = spec.limits.purge.shards;
+    if shards > 1 {
+        let message = "purging in several shards is not supported by this version of hygiene; use 1";
+        faults.add("spec.limits.purge.shards", shards, message);
+    }
+}

@@ -1,0 +1,95 @@
+//! Reads resources from files, standard input and the environment, and tells all that is wrong with them at once.
+//!
+//! What is accepted here is what the API server accepts, and no more: the same schema, the same defaults, the same CEL
+//! rules. Beyond that an unknown field is a fault, because a misspelt guard would be a missing guard.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use crate::api::WorkspaceHygiene;
+use crate::policy::{Policy, PolicyOptions};
+
+mod cel;
+mod defaults;
+mod document;
+mod fault;
+mod field;
+mod identity;
+mod repair;
+mod schema;
+mod source;
+mod words;
+mod yaml;
+
+pub use fault::Fault;
+
+/// A resource that was read, with its policy.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The resource with all defaults filled in. What only a cluster knows of it (`status`, `metadata.generation`, …) was
+    /// dropped.
+    pub resource: WorkspaceHygiene,
+    /// The spec, parsed and validated.
+    pub policy: Policy,
+    /// Where it was read: the file, and which document of it where it has several.
+    pub origin: String,
+}
+
+/// Finds the value of an environment variable, if it is set and text.
+pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// What loading depends on besides the `-f` values.
+pub struct LoadOptions<'a> {
+    /// What the conversion to a policy depends on.
+    pub policy: PolicyOptions,
+    /// What `-f -` reads.
+    pub stdin: Box<dyn Read + 'a>,
+    /// What `-f env:VAR` reads.
+    pub env: Box<Environment<'a>>,
+}
+
+impl LoadOptions<'static> {
+    /// Standard input and environment of this process. For the place where arguments are parsed.
+    pub fn of_process(policy: PolicyOptions) -> Self {
+        let env = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
+        Self { policy, stdin: Box::new(io::stdin()), env: Box::new(env) }
+    }
+}
+
+impl fmt::Debug for LoadOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadOptions").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// Reads the resources that `-f` names: a file, `-` for standard input, or `env:VAR`; each holds one document or several, or
+/// lists of `kind: List`.
+///
+/// # Errors
+///
+/// All faults of all sources, in the order of the sources and of their lines.
+pub fn load(args: &[String], options: LoadOptions<'_>) -> Result<Vec<Loaded>, Vec<Fault>> {
+    let LoadOptions { policy, mut stdin, env } = options;
+    let mut loaded = Vec::new();
+    let mut seen = identity::Seen::default();
+    let mut faults = Vec::new();
+    if args.is_empty() {
+        faults.push(Fault::whole("-f", "names no spec; give a file, - for standard input, or env:VAR"));
+    }
+    for source in source::read_all(args, &mut stdin, &env, &mut faults) {
+        let mut found = Vec::new();
+        for item in document::items(&source, &mut found) {
+            let checked = document::check(&item, &policy, &mut found);
+            if let Some(resource) = &checked.resource {
+                seen.check(&item, resource, &mut found);
+            }
+            if let (Some(resource), Some(policy)) = (checked.resource, checked.policy) {
+                loaded.push(Loaded { resource, policy, origin: item.origin });
+            }
+        }
+        // A document's faults come from several passes; a reader goes through the file from top to bottom.
+        found.sort_by_key(|fault| fault.line);
+        faults.append(&mut found);
+    }
+    if faults.is_empty() { Ok(loaded) } else { Err(faults) }
+}

@@ -1,0 +1,265 @@
+//! The first two steps: observe and plan, in the order that makes the answer safe.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+
+use tokio::runtime::Handle;
+
+use super::{Context, Sources};
+use crate::act::Condemned;
+use crate::fsio::{Dir, FsError};
+use crate::journal::{self, Ledger};
+use crate::observe::volume::{
+    Hygiene, Memory, VolumeError, WORKSPACE, Walk, list, quarantine_entries, read_root, run_in_order, walk,
+};
+use crate::observe::{Health, History, IdSet, Inspection, Reading, Snapshot, Volume, WalkOutcome};
+use crate::plan::{Plan, WORK_BUDGET, candidates, plan};
+use crate::policy::Policy;
+
+/// Threads that walk trees and read roots. Fewer than the 64 calls one EFS client can have in flight (NFSv4.1 slots of
+/// the Linux client), so that the service on the same host keeps its share.
+const THREADS: usize = 16;
+
+/// What one sweep saw, and the plan that follows from it.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// What was seen.
+    pub snapshot: Snapshot,
+    /// What follows.
+    pub plan: Plan,
+}
+
+/// What is known of the volume before it is listed.
+pub(super) struct Volumes<'a> {
+    pub(super) root: Result<&'a Dir, String>,
+    pub(super) hygiene: Result<Option<&'a Hygiene>, String>,
+    pub(super) history: Reading<Ledger>,
+}
+
+/// Opens the volume for reading only, observes and plans.
+pub(super) fn read_only(policy: &Policy, sources: &Sources, context: &Context, handle: &Handle) -> Observed {
+    let root = Dir::open_root(&policy.root).map_err(|e| e.to_string());
+    let hygiene = match &root {
+        Ok(root) => Hygiene::open(root, &policy.root).map_err(|e: VolumeError| e.to_string()),
+        Err(_) => Ok(None),
+    };
+    let history = match &hygiene {
+        Ok(Some(hygiene)) => journal::read(&hygiene.journal, |_| ()).into(),
+        _ => Reading::Complete(Ledger::default()),
+    };
+    let seen = Volumes {
+        root: root.as_ref().map_err(Clone::clone),
+        hygiene: hygiene.as_ref().map(Option::as_ref).map_err(Clone::clone),
+        history,
+    };
+    observe_and_plan(policy, sources, context, handle, &seen)
+}
+
+/// Observes and plans. The listing of the volume ends before the sessions are read: a session made in between has a row
+/// and no directory in the listing, never the other way round.
+pub(super) fn observe_and_plan(
+    policy: &Policy,
+    sources: &Sources,
+    context: &Context,
+    handle: &Handle,
+    seen: &Volumes<'_>,
+) -> Observed {
+    let volume = listing(policy, seen);
+    let (sessions, serving, claims) = handle.block_on(ask(sources));
+    let history = history(context, seen);
+    let mut snapshot = Snapshot {
+        volume,
+        sessions,
+        serving,
+        claims,
+        history,
+        roots: BTreeMap::new(),
+        inspections: BTreeMap::new(),
+        second_walks: BTreeMap::new(),
+    };
+    let Ok(root) = seen.root else {
+        let plan = plan(policy, &snapshot, context.clock.now());
+        return Observed { snapshot, plan };
+    };
+    read_roots(policy, context, root, &mut snapshot);
+    let now = context.clock.now();
+    let first = plan(policy, &snapshot, now);
+    inspect(policy, context, root, &first, &mut snapshot);
+    if let Ok(Some(hygiene)) = seen.hygiene {
+        walk_again(policy, context, hygiene, &first, &mut snapshot);
+    }
+    let plan = plan(policy, &snapshot, now);
+    Observed { snapshot, plan }
+}
+
+fn listing(policy: &Policy, seen: &Volumes<'_>) -> Reading<Volume> {
+    let read = || -> Result<Volume, String> {
+        let text = |e: FsError| e.to_string();
+        let root = seen.root.clone()?;
+        let hygiene = seen.hygiene.clone()?;
+        let own = root.own_facts().map_err(text)?;
+        let mut volume =
+            Volume { identity: format!("{}#{}", policy.root.display(), own.inode), ..Volume::default() };
+        volume.entries = list(root).map_err(text)?;
+        if let Some(hygiene) = hygiene {
+            let none = Ledger::default();
+            let ledger = seen.history.complete().unwrap_or(&none);
+            volume.quarantine = quarantine_entries(root, hygiene, ledger, policy).map_err(text)?;
+            volume.purging =
+                Condemned::all(&hygiene.purging).map_err(text)?.iter().map(|one| one.id().clone()).collect();
+        }
+        Ok(volume)
+    };
+    read().map_err(|why| format!("{}: {why}", policy.root.display())).into()
+}
+
+type Answers = (Reading<crate::observe::LiveSessions>, Option<Reading<Health>>, Option<Reading<IdSet>>);
+
+async fn ask(sources: &Sources) -> Answers {
+    let sessions = sources.sessions.live().await;
+    let (mut serving, mut claims) = (None, None);
+    for source in &sources.containers {
+        serving = both(serving, source.serving().await, |a, b| match (a, b) {
+            (Health::Healthy, other) => other,
+            (unhealthy, _) => unhealthy,
+        });
+        claims = both(claims, source.claims().await, IdSet::union);
+    }
+    (sessions, serving, claims)
+}
+
+/// Two sources taken together: one that is unavailable makes both so, one that is not configured says nothing.
+fn both<T>(a: Option<Reading<T>>, b: Option<Reading<T>>, join: impl Fn(T, T) -> T) -> Option<Reading<T>> {
+    match (a, b) {
+        (None, other) | (other, None) => other,
+        (Some(Reading::Complete(a)), Some(Reading::Complete(b))) => Some(Reading::Complete(join(a, b))),
+        (Some(Reading::Unavailable(why)), _) | (_, Some(Reading::Unavailable(why))) => Some(Reading::Unavailable(why)),
+    }
+}
+
+fn history(context: &Context, seen: &Volumes<'_>) -> Reading<History> {
+    let ledger = match &seen.history {
+        Reading::Complete(ledger) => ledger,
+        Reading::Unavailable(why) => return Reading::Unavailable(why.clone()),
+    };
+    let memory = match seen.hygiene {
+        Ok(Some(hygiene)) => Memory::read(&hygiene.dir),
+        _ => Ok(Memory::default()),
+    };
+    memory
+        .map(|memory| History {
+            spent: ledger.spent.clone(),
+            highest_live: memory.highest_live(context.clock.now()),
+            inspected: memory.inspected,
+        })
+        .into()
+}
+
+fn read_roots(policy: &Policy, context: &Context, root: &Dir, snapshot: &mut Snapshot) {
+    let wanted = candidates(policy, snapshot);
+    let Some(volume) = snapshot.volume.complete() else { return };
+    let read = |index: &usize| match volume.entries.get(*index) {
+        Some(entry) => read_root(root, &entry.name, policy),
+        None => Reading::Unavailable("it is not in the listing".into()),
+    };
+    let facts = run_in_order(&wanted, THREADS, read, |_| !context.stop.requested());
+    snapshot.roots = wanted.into_iter().zip(facts).collect();
+}
+
+fn inspect(policy: &Policy, context: &Context, root: &Dir, first: &Plan, snapshot: &mut Snapshot) {
+    let wanted = &first.wanted;
+    let Some(volume) = snapshot.volume.complete() else { return };
+    if wanted.confirmed == 0 || wanted.inspections.is_empty() {
+        return;
+    }
+    context.progress.begin("inspecting", None);
+    let young_after = crate::clock::before(first.now, policy.min_age);
+    let look = |index: &usize| {
+        let started = context.clock.now();
+        let name = volume.entries.get(*index).map_or(OsStr::new(""), |entry| entry.name.as_os_str());
+        let walk_for =
+            Walk { activity: policy.activity, young_after, now: started, count_root: true, stop: &context.stop };
+        let outcome = walk(root, name, walk_for);
+        context.progress.advance(cost(&outcome));
+        Inspection { started, outcome }
+    };
+    let (mut confirmed, mut spent) = (0, 0);
+    let found = run_in_order(&wanted.inspections, THREADS, look, |last| {
+        if let Some(inspection) = last {
+            confirmed += u32::from(matches!(inspection.outcome, WalkOutcome::Idle { .. }));
+            spent += cost(&inspection.outcome);
+        }
+        confirmed < wanted.confirmed && spent < WORK_BUDGET && !context.stop.requested()
+    });
+    context.progress.end();
+    snapshot.inspections = wanted.inspections.iter().copied().zip(found).collect();
+}
+
+/// The second walk of the trees whose retention is over: nothing in them may be newer than what the first walk found.
+fn walk_again(policy: &Policy, context: &Context, hygiene: &Hygiene, first: &Plan, snapshot: &mut Snapshot) {
+    let wanted = &first.wanted.second_walks;
+    let Some(volume) = snapshot.volume.complete() else { return };
+    if wanted.is_empty() {
+        return;
+    }
+    context.progress.begin("walking quarantined trees again", None);
+    let look = |id: &crate::names::EntryId| {
+        let sidecar = volume.quarantine.iter().find(|entry| entry.id == *id).and_then(|e| e.sidecar.complete());
+        walk_quarantined(policy, context, hygiene, id, sidecar.map(|sidecar| sidecar.evidence.newest))
+    };
+    let mut spent = 0;
+    let found = run_in_order(wanted, THREADS, look, |last| {
+        spent += last.map_or(0, |inspection| cost(&inspection.outcome));
+        spent < WORK_BUDGET && !context.stop.requested()
+    });
+    context.progress.end();
+    snapshot.second_walks = wanted.iter().cloned().zip(found).collect();
+}
+
+/// Walks one quarantined tree, its root's own times aside.
+pub(super) fn walk_quarantined(
+    policy: &Policy,
+    context: &Context,
+    hygiene: &Hygiene,
+    id: &crate::names::EntryId,
+    young_after: Option<jiff::Timestamp>,
+) -> Inspection {
+    let started = context.clock.now();
+    let Some(young_after) = young_after else {
+        return Inspection { started, outcome: WalkOutcome::Incomplete { why: "it has no sidecar".into() } };
+    };
+    let outcome = match hygiene.quarantine.open_dir(OsStr::new(id.as_str())) {
+        Err(error) => WalkOutcome::Incomplete { why: error.to_string() },
+        Ok(folder) => {
+            let walk_for =
+                Walk { activity: policy.activity, young_after, now: started, count_root: false, stop: &context.stop };
+            walk(&folder, OsStr::new(WORKSPACE), walk_for)
+        }
+    };
+    context.progress.advance(cost(&outcome));
+    Inspection { started, outcome }
+}
+
+/// Inspects one entry whatever its turn, for `explain`.
+///
+/// # Errors
+/// When the root cannot be opened.
+pub fn inspect_one(policy: &Policy, context: &Context, observed: &mut Observed, index: usize) -> Result<(), FsError> {
+    let root = Dir::open_root(&policy.root)?;
+    let mut only = observed.plan.clone();
+    only.wanted.inspections = vec![index];
+    only.wanted.confirmed = 1;
+    let before = std::mem::take(&mut observed.snapshot.inspections);
+    inspect(policy, context, &root, &only, &mut observed.snapshot);
+    let found = std::mem::replace(&mut observed.snapshot.inspections, before);
+    observed.snapshot.inspections.extend(found);
+    Ok(())
+}
+
+/// Entries a walk looked at, as far as its outcome tells; one that stopped early cost at least a call.
+fn cost(outcome: &WalkOutcome) -> u64 {
+    match outcome {
+        WalkOutcome::Idle { entries, .. } => *entries,
+        _ => 1,
+    }
+}

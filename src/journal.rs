@@ -50,6 +50,15 @@ pub enum Event {
     Purged(Step),
 }
 
+impl Event {
+    /// The step it is about.
+    pub fn step(&self) -> &Step {
+        match self {
+            Self::Intent(step) | Self::Done(step) | Self::Abandoned(step) | Self::Purged(step) => step,
+        }
+    }
+}
+
 /// A step and its subject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -89,6 +98,8 @@ pub struct Ledger {
     pub open: Vec<Step>,
     /// Inode of every entry that was moved to quarantine and neither restored nor condemned since.
     pub quarantined: BTreeMap<EntryId, u64>,
+    /// Inode of every entry that was condemned: nothing else in the purge folder is ours to remove.
+    pub condemned: BTreeMap<EntryId, u64>,
     /// Entries whose tree is gone.
     pub purged: BTreeSet<EntryId>,
     /// Every quarantining, oldest first.
@@ -148,7 +159,11 @@ impl Ledger {
                         self.quarantined.insert(step.entry.clone(), step.inode);
                         self.spent.push(Spent { at: record.at, bytes: step.bytes });
                     }
-                    Op::Restore | Op::Condemn | Op::Purge => {
+                    Op::Condemn => {
+                        self.quarantined.remove(&step.entry);
+                        self.condemned.insert(step.entry.clone(), step.inode);
+                    }
+                    Op::Restore | Op::Purge => {
                         self.quarantined.remove(&step.entry);
                     }
                 }

@@ -15,7 +15,7 @@ use crate::fsio::{Dir, FsError, Kind, printable};
 use crate::journal::{Event, Op, Step};
 use crate::names::EntryId;
 use crate::observe::Sidecar;
-use crate::observe::volume::ENTRY;
+use crate::observe::volume::{ENTRY, WORKSPACE};
 use crate::progress::Progress;
 use crate::stop::Stop;
 
@@ -97,6 +97,12 @@ impl Act<'_> {
         bucket: &DefaultDirectRateLimiter,
     ) -> Result<(), Undone> {
         let folder = self.hygiene.purging.open_dir(&one.folder)?;
+        let Some(inode) = self.journal.ledger().condemned.get(&one.id).copied() else {
+            return Err(Undone::Wrong("the journal does not say that we condemned it; move it away".into()));
+        };
+        if folder.find(OsStr::new(WORKSPACE))?.is_some_and(|tree| tree.inode != inode) {
+            return Err(Undone::Wrong("its tree is not the one that was condemned; move it away".into()));
+        }
         let mut remover =
             Remover { folder: &folder, bucket, stop: self.stop, progress: self.progress, moved_up: 0, errors: Vec::new() };
         let result = remover.everything_but_the_sidecar();
@@ -113,7 +119,6 @@ impl Act<'_> {
         if !self.journal.ledger().purged.contains(&one.id) {
             let evidence = sidecar.map(|sidecar| &sidecar.evidence);
             let (entries, bytes) = evidence.map_or((0, 0), |evidence| (evidence.entries, evidence.bytes));
-            let inode = sidecar.map_or(0, |sidecar| sidecar.inode);
             let why = "condemned earlier".to_owned();
             let step = Step { op: Op::Purge, entry: one.id.clone(), name: name.to_owned(), inode, entries, bytes, why };
             self.journal(Event::Purged(step))?;

@@ -1,7 +1,7 @@
 //! The CustomResourceDefinition, as it is committed and as `hygiene crd` prints it.
 //!
-//! The derive is nearly right; [`polish`] mends what it cannot say: no `nullable` (a stored null would break the reading of a
-//! whole list), no formats that Kubernetes does not know, the default status, descriptions on one line.
+//! The derive is nearly right; [`polish`] mends what it cannot say: no `nullable` (a stored null would break the
+//! reading of a whole list), no formats that Kubernetes does not know, the default status, descriptions on one line.
 
 use std::sync::LazyLock;
 

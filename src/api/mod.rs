@@ -1,7 +1,7 @@
 //! The resource `WorkspaceHygiene`: its spec, its status and the CustomResourceDefinition made of them.
 //!
-//! These types say what may be written, not what it means: texts stay texts until [`crate::policy`] parses them, so that
-//! one odd resource never breaks the reading of a whole list. Nothing here does I/O.
+//! These types say what may be written, not what it means: texts stay texts until [`crate::policy`] parses them, so
+//! that one odd resource never breaks the reading of a whole list. Nothing here does I/O.
 #![deny(missing_docs)]
 
 mod crd;

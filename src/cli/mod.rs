@@ -1,1 +1,96 @@
-//! The command line.
+//! The command line: one file per command. Only here and in `main` are the environment, the terminal and the signals
+//! looked at; everything below is handed what it needs.
+
+mod bars;
+mod completions;
+mod crd;
+mod exit;
+mod explain;
+mod journal;
+mod man;
+mod options;
+mod output;
+mod plan;
+mod process;
+mod quarantine;
+mod run;
+mod sweep;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::{Early, Exit};
+use options::Global;
+pub use process::Process;
+use run::Run;
+
+/// Removes orphaned session workspaces from a shared volume, and never the wrong one
+///
+/// A workspace is a directory directly below the volume's root whose name yields a session id. One without a live session,
+/// and idle for `minAge`, is an orphan. A sweep moves orphans to quarantine, a few at a time, puts back what turns out to
+/// be needed, and removes for good what nobody missed for as long as `retention` says.
+#[derive(Debug, Parser)]
+#[command(name = "hygiene", version, propagate_version = true, after_long_help = EXAMPLES, max_term_width = 120)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  See what a sweep would do; this never writes to the volume:
+    hygiene plan -f spec.yaml
+  Run one sweep:
+    hygiene sweep -f spec.yaml
+  Ask why a directory stays or goes:
+    hygiene explain -f spec.yaml NAME
+  Put a workspace back:
+    hygiene quarantine restore -f spec.yaml NAME
+
+Exit codes:
+  0  done
+  1  failed: a step failed, or the work was stopped by a signal
+  2  bad usage or an invalid spec; nothing was begun
+  3  held by a gate or a breaker
+  4  the volume is locked by somebody else
+  With several resources all are processed, and the code is the first of 1, 4, 3, 0 that one of them gave.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Plan(plan::Plan),
+    Sweep(sweep::Sweep),
+    Explain(explain::Explain),
+    Quarantine(quarantine::Quarantine),
+    Journal(journal::Journal),
+    Crd(crd::Crd),
+    Completions(completions::Completions),
+    Man(man::Man),
+}
+
+impl Cli {
+    /// Runs the command, and gives the code to exit with.
+    pub fn run(self, process: Process) -> ExitCode {
+        let run = Run::new(self.global, process);
+        let done = match self.command {
+            Command::Plan(command) => run.block_on(command.run(&run)),
+            Command::Sweep(command) => run.block_on(command.run(&run)),
+            Command::Explain(command) => run.block_on(command.run(&run)),
+            Command::Quarantine(command) => run.block_on(command.run(&run)),
+            Command::Journal(command) => run.block_on(command.run(&run)),
+            Command::Crd(command) => command.run(&run),
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
+        };
+        let exit = match done {
+            Ok(exit) | Err(Early::Told(exit)) => exit,
+            Err(Early::Untold(error)) => {
+                output::complain(format_args!("{error:#}"));
+                Exit::Failed
+            }
+        };
+        exit.into()
+    }
+}

@@ -64,7 +64,7 @@ fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
     report(8, all, victims > u64::from(limits.per_sweep), "there are more victims than perSweep");
     let since = before(plan.now, limits.budget.period);
     let spent = || seen.history.complete().into_iter().flat_map(|h| &h.spent).filter(|spent| spent.at > since);
-    let count = victims + spent().count() as u64;
+    let count = victims.saturating_add(spent().count() as u64);
     report(8, all, victims > 0 && count > u64::from(limits.budget.directories), "the budget's directories are spent");
     let bytes: u128 = plan.victims.iter().map(|v| u128::from(v.bytes)).chain(spent().map(|s| u128::from(s.bytes))).sum();
     report(8, all, victims > 0 && bytes > u128::from(limits.budget.bytes), "the budget's bytes are spent");
@@ -82,7 +82,7 @@ fn sharers(policy: &Policy, seen: &Snapshot, plan: &Plan) -> BTreeMap<String, u3
     for entry in seen.volume.complete().into_iter().flat_map(|volume| &volume.entries) {
         let id = policy.pattern.session(&entry.name);
         if let Some(n) = id.and_then(|id| count.get_mut(&id.canonical())) {
-            *n += 1;
+            *n = u32::saturating_add(*n, 1);
         }
     }
     count

@@ -33,12 +33,17 @@ pub fn plan(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Plan {
     let nothing = Volume::default();
     let volume = seen.volume.complete().unwrap_or(&nothing);
     let twins = Twins::of(volume, policy);
-    let mut workspaces = 0;
+    let mut workspaces: u64 = 0;
     let mut verdicts = Vec::with_capacity(volume.entries.len());
     let mut orphans = Vec::new();
     for subject in subjects(policy, seen, now, volume, &twins) {
-        workspaces += u64::from(subject.session.is_some() && subject.entry.kind == Some(Kind::Directory));
-        match subject.first(BY_NAME).or_else(|| subject.first(BY_ROOT)) {
+        let kept = subject.first(BY_NAME).or_else(|| subject.first(BY_ROOT));
+        // A wide pattern matches our own folder too; to count it would make the orphans fewer per cent.
+        let foreign = subject.session.is_none() || kept == Some(KeepReason::Reserved);
+        if !foreign && subject.entry.kind == Some(Kind::Directory) {
+            workspaces = workspaces.saturating_add(1);
+        }
+        match kept {
             Some(reason) => verdicts.push(Verdict::Keep(reason)),
             None => {
                 verdicts.push(Verdict::Keep(KeepReason::NotInspected));
@@ -59,7 +64,7 @@ pub fn plan(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Plan {
     for subject in &mut orphans {
         subject.hold = held.as_ref().map(|hold| hold.reason);
         let spent = wanted.confirmed == 0 && held.is_none();
-        verdicts[subject.index] = match subject.first(BY_INSPECTION) {
+        let verdict = match subject.first(BY_INSPECTION) {
             Some(KeepReason::NotInspected) if spent => Verdict::Keep(allowance.exhausted()),
             Some(reason) => {
                 if reason == KeepReason::NotInspected {
@@ -78,6 +83,9 @@ pub fn plan(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Plan {
                 },
             },
         };
+        if let Some(place) = verdicts.get_mut(subject.index) {
+            *place = verdict;
+        }
     }
     let quarantine = quarantine(policy, seen, held.as_ref(), now, volume);
     wanted.second_walks = awaiting_second_walk(volume, &quarantine);
@@ -137,14 +145,17 @@ impl Allowance {
         let since = before(now, budget.period);
         let history = seen.history.complete();
         let spent = history.into_iter().flat_map(|history| &history.spent).filter(|spent| spent.at > since);
-        let (count, bytes) = spent.fold((0u32, 0u64), |(n, b), s| (n.saturating_add(1), b.saturating_add(s.bytes)));
+        let (count, bytes) =
+            spent.fold((0u32, 0u128), |(n, b), s| (n.saturating_add(1), b.saturating_add(s.bytes.into())));
+        let bytes_left = u128::from(budget.bytes).checked_sub(bytes);
         let left = budget.directories.saturating_sub(count);
         Self {
             directories: left.min(policy.limits.per_sweep),
-            bytes: budget.bytes.saturating_sub(bytes),
+            bytes: bytes_left.and_then(|left| left.try_into().ok()).unwrap_or(0),
             whole_budget: budget.bytes,
             by_budget: left < policy.limits.per_sweep,
-            full: false,
+            // A budget made smaller than what is spent already lets nothing through, not even a tree of no bytes.
+            full: bytes_left.is_none(),
         }
     }
 
@@ -162,8 +173,8 @@ impl Allowance {
         if self.full || self.directories == 0 {
             return Err(self.exhausted());
         }
-        self.directories -= 1;
-        self.bytes -= bytes;
+        self.directories = self.directories.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
         Ok(())
     }
 }

@@ -100,7 +100,8 @@ impl Twins {
         let ids = volume.entries.iter().filter_map(|entry| policy.pattern.session(&entry.name));
         let mut hashes: Vec<u64> = ids.map(|id| id_hash(&id.canonical())).collect();
         hashes.sort_unstable();
-        let mut twins: Vec<u64> = hashes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        let next = hashes.iter().skip(1);
+        let mut twins: Vec<u64> = hashes.iter().zip(next).filter(|(a, b)| a == b).map(|(a, _)| *a).collect();
         twins.dedup();
         Self(twins)
     }

@@ -169,5 +169,5 @@ pub(super) fn breaker(policy: &Policy, seen: &Snapshot, workspaces: u64, orphans
 
 /// Whether `live` is more than `percent` per cent below `highest`.
 pub(super) fn dropped_beyond(live: u64, highest: u64, percent: u32) -> bool {
-    highest > live && (highest - live).saturating_mul(100) > highest.saturating_mul(u64::from(percent))
+    highest > live && highest.saturating_sub(live).saturating_mul(100) > highest.saturating_mul(u64::from(percent))
 }

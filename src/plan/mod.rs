@@ -1,6 +1,9 @@
 //! The planner: a synchronous, total function of (policy, snapshot, now). No clock, no log, no await, no I/O, and no
 //! choice left to whoever carries the plan out.
 
+// Total: nothing in here may end in a panic.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 mod check;
 mod decide;
 mod guards;

@@ -23,8 +23,8 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// All the faults of the spec, never only the first. A part of the resource that this version does not bring to life is
-    /// one of them: it is refused by name and never ignored.
+    /// All the faults of the spec, never only the first. A part of the resource that this version does not bring to
+    /// life is one of them: it is refused by name and never ignored.
     pub fn from_resource(resource: &WorkspaceHygiene, options: PolicyOptions) -> Result<Policy, Vec<PolicyFault>> {
         let spec = &resource.spec;
         let mut faults = Faults::default();

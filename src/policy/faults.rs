@@ -6,7 +6,8 @@ use std::path::PathBuf;
 /// What the conversion of a spec depends on besides the spec.
 #[derive(Clone, Debug, Default)]
 pub struct PolicyOptions {
-    /// Accept a `minAge` below 1 h and a `retention` below 24 h in Enforce: `--unsafe-short-times`, for tests and the demo.
+    /// Accept a `minAge` below 1 h and a `retention` below 24 h in Enforce: `--unsafe-short-times`, for tests and the
+    /// demo.
     pub allow_short_times: bool,
     /// The home directory of whoever runs this; it is never a volume.
     pub home: Option<PathBuf>,

@@ -14,6 +14,9 @@ mod paths;
 mod pattern;
 mod unsupported;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use faults::Quoted;
 pub use faults::{PolicyFault, PolicyOptions};
 

@@ -1,5 +1,5 @@
-//! Parts of the resource that this version does not bring to life. Ignoring one could delete what it was meant to keep, so
-//! each is refused by name.
+//! Parts of the resource that this version does not bring to life. Ignoring one could delete what it was meant to keep,
+//! so each is refused by name.
 
 use super::faults::Faults;
 use crate::api::{Replica, WorkspaceHygieneSpec};

@@ -1,3 +1,13 @@
-//! The last step: what a sweep saw and did, as documents and tables.
+//! The last step: what a sweep saw and did, as documents and tables. Nothing here decides or asks anything; what is not in
+//! the plan is not in the report.
 
+pub mod by_hand;
+pub mod documents;
+pub mod explanation;
+mod figures;
+pub mod journal;
+pub mod plan;
+pub mod quarantine;
+pub mod sweep;
+pub mod table;
 pub mod text;

@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(size(1536), "1.5 KiB");
         assert_eq!(size(1024 * 1024 - 1), "1.0 MiB");
         let now = Timestamp::from_second(1_000_000).unwrap();
-        let at = |s| Timestamp::from_second(1_000_000 + s).unwrap();
+        let at = |s: i64| Timestamp::from_second(1_000_000 + s).unwrap();
         assert_eq!(ago(at(-3 * 3600 - 720), now), "3h12m ago");
         assert_eq!(ago(at(0), now), "just now");
         assert_eq!(ago(at(60), now), "in 1m");

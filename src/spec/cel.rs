@@ -1,9 +1,13 @@
 //! The CEL rules of the CRD, run here as the API server would run them.
 
-use kube::core::cel::{ErrorKind, Validator};
+use std::sync::LazyLock;
+
+use kube::core::cel::{CompiledSchema, ErrorKind, Validator, compile_schema};
 use serde_json::Value;
 
 use crate::api;
+
+static RULES: LazyLock<CompiledSchema> = LazyLock::new(|| compile_schema(api::open_api_schema()));
 
 /// What a rule found: the field and the message.
 pub(super) struct Broken {
@@ -14,7 +18,7 @@ pub(super) struct Broken {
 /// The rules that `resource` breaks. `partial` says that the schema found faults already: then a rule that could not be
 /// evaluated is only their echo.
 pub(super) fn broken_rules(resource: &Value, partial: bool) -> Vec<Broken> {
-    let Err(errors) = Validator::new().validate(api::open_api_schema(), resource, None) else {
+    let Err(errors) = Validator::new().validate_compiled(&RULES, resource, None) else {
         return Vec::new();
     };
     let told = errors.into_vec().into_iter().filter(|error| !partial || error.kind == ErrorKind::ValidationFailure);

@@ -152,8 +152,8 @@ pub(super) fn check(item: &Item, options: &PolicyOptions, faults: &mut Vec<Fault
     Checked { resource: Some(resource), policy: policy.ok().filter(|_| told.is_empty()) }
 }
 
-/// Whether `fault` repeats what was told: of the same field, of one that stood in a refused part, or of one whose absence a
-/// rule complained of.
+/// Whether `fault` repeats what was told: of the same field, of one that stood in a refused part, or of one whose
+/// absence a rule complained of.
 fn is_echo(fault: &PolicyFault, told: &BTreeSet<String>, refused: &BTreeSet<String>) -> bool {
     let around = iter::successors(field::parent(&fault.field), |field| field::parent(field));
     told.contains(&fault.field)

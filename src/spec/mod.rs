@@ -26,8 +26,8 @@ pub use fault::Fault;
 /// A resource that was read, with its policy.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The resource with all defaults filled in. What only a cluster knows of it (`status`, `metadata.generation`, …) was
-    /// dropped.
+    /// The resource with all defaults filled in. What only a cluster knows of it (`status`, `metadata.generation`, …)
+    /// was dropped.
     pub resource: WorkspaceHygiene,
     /// The spec, parsed and validated.
     pub policy: Policy,
@@ -62,8 +62,8 @@ impl fmt::Debug for LoadOptions<'_> {
     }
 }
 
-/// Reads the resources that `-f` names: a file, `-` for standard input, or `env:VAR`; each holds one document or several, or
-/// lists of `kind: List`.
+/// Reads the resources that `-f` names: a file, `-` for standard input, or `env:VAR`; each holds one document or
+/// several, or lists of `kind: List`.
 ///
 /// # Errors
 ///

@@ -132,6 +132,10 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        // 1e2 is a whole number to the API server and to the schema, so it is one here.
+        if value.fract() == 0.0 && value.abs() < 1e15 {
+            return Ok(Node::Scalar((value as i64).into()));
+        }
         Ok(Node::Scalar(Number::from_f64(value).map_or(Value::Null, Value::Number)))
     }
 

@@ -29,8 +29,8 @@ pub struct ContainersSpec {
     /// How long everything must have been healthy before anything is touched. The default is 90s.
     #[serde(default = "default_settle")]
     pub settle: DurationString,
-    /// What to do while there is no serving container at all. Hold (the default) deletes nothing; Proceed takes it for a
-    /// service that is meant to be down.
+    /// What to do while there is no serving container at all. Hold (the default) deletes nothing; Proceed takes it for
+    /// a service that is meant to be down.
     #[serde(default)]
     pub when_absent: WhenAbsent,
 }
@@ -78,7 +78,8 @@ pub struct PodsServing {
 pub struct PodsClaiming {
     /// Labels of these pods.
     pub selector: PodSelector,
-    /// Where a pod says which session it runs. A pod that does not say makes the claims unreadable, and nothing is deleted.
+    /// Where a pod says which session it runs. A pod that does not say makes the claims unreadable, and nothing is
+    /// deleted.
     pub session_from: SessionFrom,
 }
 
@@ -198,7 +199,8 @@ pub struct EcsClaiming {
     /// Family of the task definition.
     #[schemars(length(min = 1, max = 255), regex(pattern = forms::ECS_NAME.pattern))]
     pub family: String,
-    /// Key of the tag whose value is the session id. A task without it makes the claims unreadable, and nothing is deleted.
+    /// Key of the tag whose value is the session id. A task without it makes the claims unreadable, and nothing is
+    /// deleted.
     #[schemars(length(min = 1, max = 128), regex(pattern = forms::TAG_KEY.pattern))]
     pub session_tag: String,
 }

@@ -12,7 +12,8 @@ use crate::api::forms;
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobSpec {
-    /// ServiceAccount of the Jobs' pods, in the resource's own namespace. The namespace's default one if nothing is said.
+    /// ServiceAccount of the Jobs' pods, in the resource's own namespace. The namespace's default one if nothing is
+    /// said.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = forms::OBJECT_NAME.pattern))]
     pub service_account_name: Option<String>,
@@ -56,8 +57,8 @@ pub struct JobTemplate {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8))]
     pub image_pull_secrets: Option<Vec<LocalReference>>,
-    /// Users and groups of the pods. There is no fsGroup here: it renews the status-change time of every file, and with it the
-    /// age of every workspace.
+    /// Users and groups of the pods. There is no fsGroup here: it renews the status-change time of every file, and with
+    /// it the age of every workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub security_context: Option<PodSecurity>,
 }

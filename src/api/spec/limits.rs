@@ -81,8 +81,8 @@ pub struct BreakerSpec {
     #[serde(default = "default_max_orphans")]
     #[schemars(range(max = 1_000_000))]
     pub max_orphans: u32,
-    /// More orphans than this many per cent of the workspaces stop deletion; looked at only above 10 orphans. The default
-    /// is 30.
+    /// More orphans than this many per cent of the workspaces stop deletion; looked at only above 10 orphans. The
+    /// default is 30.
     #[serde(default = "default_per_cent")]
     #[schemars(range(max = 100))]
     pub max_orphan_percent: u32,
@@ -123,8 +123,8 @@ pub struct PurgeSpec {
     #[serde(default = "default_concurrency")]
     #[schemars(range(min = 1, max = 256))]
     pub concurrency: u32,
-    /// Jobs that purge side by side, each on a node of its own, from 1 to 64. Only with volume.persistentVolumeClaim. The
-    /// default is 1.
+    /// Jobs that purge side by side, each on a node of its own, from 1 to 64. Only with volume.persistentVolumeClaim.
+    /// The default is 1.
     #[serde(default = "default_shards")]
     #[schemars(range(min = 1, max = 64))]
     pub shards: u32,
@@ -156,8 +156,8 @@ impl Default for PurgeSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QuarantineSpec {
-    /// Time in quarantine before a workspace is purged for good. The default is 168h; Enforce refuses less than 24h. Fixed
-    /// when a workspace enters quarantine: a later edit can only lengthen it.
+    /// Time in quarantine before a workspace is purged for good. The default is 168h; Enforce refuses less than 24h.
+    /// Fixed when a workspace enters quarantine: a later edit can only lengthen it.
     #[serde(default = "default_retention")]
     pub retention: DurationString,
 }

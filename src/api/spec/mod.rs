@@ -33,8 +33,8 @@ pub use workspaces::*;
     shortname = "wsh",
     status = "super::status::WorkspaceHygieneStatus",
     derive = "PartialEq",
-    doc = "Removes orphaned session workspaces from a shared volume: quarantines directories that no live session and no \
-           container uses, and purges them after a retention.",
+    doc = "Removes orphaned session workspaces from a shared volume: quarantines directories that no live session and \
+           no container uses, and purges them after a retention.",
     validation = Rule::new("self.metadata.name.size() <= 40")
         .message("metadata.name: must be at most 40 characters, because the names of Jobs and leases are made from it"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", description = "Report or Enforce"),
@@ -81,11 +81,16 @@ pub use workspaces::*;
         priority = "1",
         description = "When the next sweep is due"
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Age of the resource")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Age of the resource"
+    )
 )]
 #[x_kube(
     validation = Rule::new("self.mode == 'Report' || self.volume == oldSelf.volume")
-        .message("may change only in an update that leaves mode: Report; set mode to Report, look at a plan, then Enforce")
+        .message("may change only in an update that leaves mode: Report; set Report, look at a plan, then set Enforce")
         .field_path(".volume"),
     validation = Rule::new("!has(self.job) || has(self.volume.persistentVolumeClaim)")
         .message("belongs to volume.persistentVolumeClaim; a volume.path is swept by the operator itself")
@@ -97,22 +102,23 @@ pub struct WorkspaceHygieneSpec {
     /// purges. Start with Report and read a few plans first.
     #[serde(default)]
     pub mode: Mode,
-    /// True stops new quarantining and purging until it is false again (the default). A workspace whose session is back is
-    /// still restored.
+    /// True stops new quarantining and purging until it is false again (the default). A workspace whose session is back
+    /// is still restored.
     #[serde(default)]
     pub suspend: bool,
     /// When sweeps run; every 15 minutes if nothing is said. The command line runs one sweep at once and ignores this.
     #[serde(default)]
     pub schedule: ScheduleSpec,
-    /// The volume with the workspaces directly below its root. It may change only in an update that leaves mode: Report.
+    /// The volume with the workspaces directly below its root. It may change only in an update that leaves mode:
+    /// Report.
     pub volume: VolumeSpec,
     /// Which directories are workspaces, and which of them are always kept.
     pub workspaces: WorkspacesSpec,
     /// Where the live sessions are read, and what makes the answer believable. A workspace of a live session is never
     /// touched.
     pub sessions: SessionsSpec,
-    /// Which containers serve and use the workspaces. Nothing is deleted while they are unhealthy, and a workspace that a
-    /// running container claims is kept. Without this part only sessions count.
+    /// Which containers serve and use the workspaces. Nothing is deleted while they are unhealthy, and a workspace that
+    /// a running container claims is kept. Without this part only sessions count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub containers: Option<ContainersSpec>,
     /// How fast to clean, and what stops it until a person decides.

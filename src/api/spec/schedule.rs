@@ -10,7 +10,10 @@ use crate::api::text::DurationString;
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
     validation = Rule::new("has(self.every) != has(self.cron)").message("give exactly one of every and cron"),
-    validation = Rule::new("!has(self.every) || (duration(self.every) >= duration('1m') && duration(self.every) <= duration('168h'))")
+    validation = Rule::new(
+        "!has(self.every) || \
+         (duration(self.every) >= duration('1m') && duration(self.every) <= duration('168h'))"
+    )
         .message("must be from 1m to 168h")
         .field_path(".every"),
     validation = Rule::new("!has(self.timeZone) || has(self.cron) || has(self.windows)")
@@ -19,7 +22,8 @@ use crate::api::text::DurationString;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ScheduleSpec {
-    /// Time from the start of one sweep to the start of the next, from 1m to 168h. The default is 15m, unless cron is given.
+    /// Time from the start of one sweep to the start of the next, from 1m to 168h. The default is 15m, unless cron is
+    /// given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every: Option<DurationString>,
     /// Starts of sweeps as a cron expression with five fields, instead of every. Times are in timeZone.
@@ -30,8 +34,8 @@ pub struct ScheduleSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), regex(pattern = forms::TIME_ZONE.pattern))]
     pub time_zone: Option<String>,
-    /// Times in which workspaces may be quarantined and purged; outside of them sweeps only observe and restore. Without
-    /// windows it is always allowed.
+    /// Times in which workspaces may be quarantined and purged; outside of them sweeps only observe and restore.
+    /// Without windows it is always allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 8))]
     pub windows: Option<Vec<WindowSpec>>,

@@ -30,8 +30,8 @@ pub struct SessionsSpec {
     /// deleted_at is null. It runs read-only. Whatever it leaves out looks like an orphan.
     #[schemars(length(min = 1, max = 8192), regex(pattern = forms::SQL.pattern))]
     pub live_query: String,
-    /// SQL that returns a row if the session whose id is its one parameter ($1, ? in SQLite and MySQL) is live. Asked again
-    /// before each single step. Without it liveQuery is wrapped, which may be slow.
+    /// SQL that returns a row if the session whose id is its one parameter ($1, ? in SQLite and MySQL) is live. Asked
+    /// again before each single step. Without it liveQuery is wrapped, which may be slow.
     #[serde(rename = "liveByIDQuery", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 8192), regex(pattern = forms::SQL.pattern))]
     pub live_by_id_query: Option<String>,
@@ -40,16 +40,16 @@ pub struct SessionsSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 8192), regex(pattern = forms::SQL.pattern))]
     pub known_query: Option<String>,
-    /// SQL that returns one timestamp, such as: select max(updated_at) from session. If it is older than maxStaleness the
-    /// rows are a stale copy and nothing is deleted.
+    /// SQL that returns one timestamp, such as: select max(updated_at) from session. If it is older than maxStaleness
+    /// the rows are a stale copy and nothing is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 8192), regex(pattern = forms::SQL.pattern))]
     pub freshness_query: Option<String>,
     /// Oldest timestamp freshnessQuery may return and still be believed. The default is 1h.
     #[serde(default = "default_max_staleness")]
     pub max_staleness: DurationString,
-    /// SQL that must return a row, such as: select 1 from session_canary. Without one it is the wrong database and nothing is
-    /// deleted.
+    /// SQL that must return a row, such as: select 1 from session_canary. Without one it is the wrong database and
+    /// nothing is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 8192), regex(pattern = forms::SQL.pattern))]
     pub canary_query: Option<String>,
@@ -60,8 +60,8 @@ pub struct SessionsSpec {
     /// Time after which a query is stopped and its answer counts as missing. The default is 60s.
     #[serde(default = "default_timeout")]
     pub timeout: DurationString,
-    /// What to do with a read replica. Refuse (the default) deletes nothing, because a replica may lag behind; Accept reads
-    /// it, with freshnessQuery as the only guard against lag.
+    /// What to do with a read replica. Refuse (the default) deletes nothing, because a replica may lag behind; Accept
+    /// reads it, with freshnessQuery as the only guard against lag.
     #[serde(default)]
     pub replica: Replica,
 }
@@ -123,8 +123,8 @@ pub struct KeyReference {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsSpec {
-    /// VerifyFull (the default) checks certificate and host name, VerifyCA the certificate alone, Require encrypts without
-    /// checking whom it talks to, Disable does not encrypt.
+    /// VerifyFull (the default) checks certificate and host name, VerifyCA the certificate alone, Require encrypts
+    /// without checking whom it talks to, Disable does not encrypt.
     #[serde(default)]
     pub mode: TlsMode,
     /// Certificates (PEM) of the authorities to trust instead of the public ones.

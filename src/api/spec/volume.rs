@@ -34,8 +34,8 @@ pub struct ClaimVolumeSpec {
     /// Name of the PersistentVolumeClaim.
     #[schemars(length(min = 1, max = 253), regex(pattern = forms::OBJECT_NAME.pattern))]
     pub claim_name: String,
-    /// Directory on the claim whose children are the workspaces, relative, without . and .. as components. The claim's root
-    /// if nothing is said.
+    /// Directory on the claim whose children are the workspaces, relative, without . and .. as components. The claim's
+    /// root if nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), regex(pattern = forms::RELATIVE_PATH.pattern))]
     pub sub_path: Option<String>,

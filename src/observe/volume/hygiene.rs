@@ -74,9 +74,14 @@ impl Hygiene {
         // The three are made before anything is moved, so that one that is missing was never used.
         match (part(QUARANTINE)?, part(PURGING)?, part(JOURNAL)?) {
             (Some(quarantine), Some(purging), Some(journal)) => Ok(Some(Self { dir, quarantine, purging, journal })),
-            (None, None, None) => Ok(None),
-            (Some(quarantine), _, None) if !is_empty(&quarantine).map_err(fs)? => {
-                Err(VolumeError::NotOurs { path, what: "has a quarantine and no journal".into() })
+            (quarantine, purging, None) => {
+                for part in [quarantine, purging].into_iter().flatten() {
+                    if !is_empty(&part).map_err(fs)? {
+                        let what = "holds trees and has no journal to tell of them".into();
+                        return Err(VolumeError::NotOurs { path, what });
+                    }
+                }
+                Ok(None)
             }
             _ => Ok(None),
         }

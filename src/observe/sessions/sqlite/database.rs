@@ -136,6 +136,8 @@ impl Database {
         match code.code {
             ffi::ErrorCode::OperationInterrupted => self.call.stopped(),
             ffi::ErrorCode::DatabaseBusy | ffi::ErrorCode::DatabaseLocked => self.call.locked(),
+            // while a query runs too: a table-valued function such as pragma_table_info() compiles its pragma then
+            ffi::ErrorCode::AuthorizationForStatementDenied => Fault::NotReading { field: doing },
             ffi::ErrorCode::NotADatabase => Fault::NotADatabase { path: path() },
             ffi::ErrorCode::CannotOpen => Fault::SideFiles { path: path() },
             ffi::ErrorCode::OutOfMemory => Fault::Memory { doing, mebibytes: MEMORY >> 20 },

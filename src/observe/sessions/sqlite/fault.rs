@@ -34,15 +34,25 @@ pub(super) enum Fault {
     HotJournal { path: PathBuf },
 
     // time, memory, threads
-    #[error("{doing}: the database stayed locked by another process until the {timeout:?} of spec.sessions.timeout were over; end its long transaction, or raise spec.sessions.timeout")]
+    #[error(
+        "{doing}: the database stayed locked by another process until the {timeout:?} of spec.sessions.timeout were over; end its long transaction, or raise spec.sessions.timeout"
+    )]
     Locked { doing: &'static str, timeout: Duration },
-    #[error("{doing}: still running after {timeout:?}, so it was stopped; make the query faster (an index), or raise spec.sessions.timeout")]
+    #[error(
+        "{doing}: still running after {timeout:?}, so it was stopped; make the query faster (an index), or raise spec.sessions.timeout"
+    )]
     Timeout { doing: &'static str, timeout: Duration },
-    #[error("{doing}: hangs in a file-system call, {timeout:?} of spec.sessions.timeout are over and it cannot be stopped; see to the file system of spec.sessions.sqlite.path")]
+    #[error(
+        "{doing}: hangs in a file-system call, {timeout:?} of spec.sessions.timeout are over and it cannot be stopped; see to the file system of spec.sessions.sqlite.path"
+    )]
     Blocked { doing: &'static str, timeout: Duration },
-    #[error("spec.sessions.sqlite.path: {threads} earlier queries still hang in file-system calls; see to its file system, or restart this process")]
+    #[error(
+        "spec.sessions.sqlite.path: {threads} earlier queries still hang in file-system calls; see to its file system, or restart this process"
+    )]
     Hanging { threads: usize },
-    #[error("{doing}: needs more than {mebibytes} MiB of memory; leave out `distinct`, `union` and `order by` (an id returned twice is counted once)")]
+    #[error(
+        "{doing}: needs more than {mebibytes} MiB of memory; leave out `distinct`, `union` and `order by` (an id returned twice is counted once)"
+    )]
     Memory { doing: &'static str, mebibytes: i64 },
     #[error("the query was cancelled")]
     Cancelled,
@@ -62,24 +72,40 @@ pub(super) enum Fault {
     Columns { field: &'static str, count: usize, names: String, column: &'static str },
     #[error("{field} has {found} parameters, but {wanted} are bound; {}", if *wanted == 0 { "write it without any" } else { "write the session id as ?1, and nothing else as a parameter" })]
     Parameters { field: &'static str, found: usize, wanted: usize },
-    #[error("{doing}: SQLite stopped while reading ({what}); try the query in the sqlite3 shell, or `pragma integrity_check`")]
+    #[error(
+        "{doing}: SQLite stopped while reading ({what}); try the query in the sqlite3 shell, or `pragma integrity_check`"
+    )]
     Read { doing: &'static str, what: String },
 
     // the answers
-    #[error("spec.sessions.liveQuery returned NULL as an id in row {row}; add `where id is not null`, or repair the row")]
+    #[error(
+        "spec.sessions.liveQuery returned NULL as an id in row {row}; add `where id is not null`, or repair the row"
+    )]
     Null { row: u64 },
     #[error("spec.sessions.liveQuery returned {kind} as an id in row {row}; select text, for example `{way_out}`")]
     WrongType { row: u64, kind: &'static str, way_out: &'static str },
-    #[error("spec.sessions.liveQuery returned text that is not valid Unicode as an id in row {row}; repair the row, or leave it out in the query")]
+    #[error(
+        "spec.sessions.liveQuery returned text that is not valid Unicode as an id in row {row}; repair the row, or leave it out in the query"
+    )]
     NotUnicode { row: u64 },
-    #[error("spec.sessions.liveQuery returned {streamed} rows, but count(*) says {counted} in the same snapshot; leave out random() and the like, and run `pragma integrity_check` (`reindex` repairs an index)")]
+    #[error(
+        "spec.sessions.liveQuery returned {streamed} rows, but count(*) says {counted} in the same snapshot; leave out random() and the like, and run `pragma integrity_check` (`reindex` repairs an index)"
+    )]
     Counts { streamed: u64, counted: i64 },
-    #[error("spec.sessions.freshnessQuery returned {found}; it must return one ISO 8601 text (UTC where it has no offset) or one Unix time in seconds or milliseconds")]
+    #[error(
+        "spec.sessions.freshnessQuery returned {found}; it must return one ISO 8601 text (UTC where it has no offset) or one Unix time in seconds or milliseconds"
+    )]
     Freshness { found: &'static str },
-    #[error("{field} does not find a session that spec.sessions.liveQuery returns in the same snapshot; make both agree (is the parameter compared with the id, in the same spelling?)")]
+    #[error(
+        "{field} does not find a session that spec.sessions.liveQuery returns in the same snapshot; make both agree (is the parameter compared with the id, in the same spelling?)"
+    )]
     Misses { field: &'static str },
-    #[error("{field} finds a session that cannot exist; it must return no row for an id that is not live (count(*) and exists() always return one: use `select 1 … where id = ?1`)")]
+    #[error(
+        "{field} finds a session that cannot exist; it must return no row for an id that is not live (count(*) and exists() always return one: use `select 1 … where id = ?1`)"
+    )]
     FindsAnything { field: &'static str },
-    #[error("spec.sessions.canaryQuery returns no row, so this database is not believed when it says that a session is gone; restore the canary")]
+    #[error(
+        "spec.sessions.canaryQuery returns no row, so this database is not believed when it says that a session is gone; restore the canary"
+    )]
     CanaryGone,
 }

@@ -127,7 +127,8 @@ mod tests {
         for local in [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0x794C_7630] {
             assert_eq!(not_known_to_be_local(local), None, "{local:x}");
         }
-        for remote in [0x6969, 0xFF53_4D42, 0xFE53_4D42, 0x517B, 0x0102_1997, 0x00C3_6400, 0x0BD0_0BD0, 0x6573_5546, 1] {
+        for remote in [0x6969, 0xFF53_4D42, 0xFE53_4D42, 0x517B, 0x0102_1997, 0x00C3_6400, 0x0BD0_0BD0, 0x6573_5546, 1]
+        {
             assert!(not_known_to_be_local(remote).is_some(), "{remote:x}");
         }
     }

@@ -148,7 +148,10 @@ impl Store {
             return Err(Fault::CanaryGone);
         }
         let proof = *self.proof();
-        if !proof.by_id && self.policy.live_by_id_query.is_some() && ById::wrapped(&database, &self.policy)?.finds(id)? {
+        if !proof.by_id
+            && self.policy.live_by_id_query.is_some()
+            && ById::wrapped(&database, &self.policy)?.finds(id)?
+        {
             return Ok(true);
         }
         database.still_there()?;

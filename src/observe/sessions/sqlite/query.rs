@@ -195,9 +195,6 @@ fn prepare<'d>(database: &'d Database, form: &Form, sql: &str) -> Result<Stateme
     let statement = database.connection().prepare(sql).map_err(|error| match error {
         Error::MultipleStatement => Fault::Statements { field },
         Error::Empty => Fault::Query { field, message: "it is empty".into() },
-        error if error.sqlite_error_code() == Some(ffi::ErrorCode::AuthorizationForStatementDenied) => {
-            Fault::NotReading { field }
-        }
         Error::SqlInputError { error, msg, .. } | Error::SqliteFailure(error, Some(msg))
             if error.extended_code == ffi::SQLITE_ERROR =>
         {
@@ -219,7 +216,12 @@ fn prepare<'d>(database: &'d Database, form: &Form, sql: &str) -> Result<Stateme
     }
 }
 
-fn run<'s>(database: &Database, form: &Form, statement: &'s mut Statement<'_>, id: Option<&SessionId>) -> Result<Rows<'s>, Fault> {
+fn run<'s>(
+    database: &Database,
+    form: &Form,
+    statement: &'s mut Statement<'_>,
+    id: Option<&SessionId>,
+) -> Result<Rows<'s>, Fault> {
     database.call().doing(form.field);
     match id {
         Some(id) => statement.query([id.as_str()]),

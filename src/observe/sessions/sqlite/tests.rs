@@ -1,1 +1,110 @@
-// placeholder
+use std::fs;
+use std::io;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::policy::StorePolicy;
+
+const NFS: FileSystemOf = |_| Ok(0x6969);
+
+fn database(journal: &str) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a database?.db");
+    let sql =
+        format!("pragma journal_mode = {journal}; create table session(id text); insert into session values ('ada')");
+    Connection::open(&path).unwrap().execute_batch(&sql).unwrap();
+    (dir, path)
+}
+
+fn store(path: &Path, file_system: FileSystemOf) -> Sqlite {
+    let policy = SessionPolicy {
+        store: StorePolicy::Sqlite { path: path.into() },
+        live_query: "select id from session".into(),
+        live_by_id_query: None,
+        freshness_query: None,
+        max_staleness: Duration::MAX,
+        canary_query: None,
+        minimum_live: 1,
+        timeout: Duration::from_millis(300),
+    };
+    Sqlite::on(path.into(), policy, Arc::new(SystemClock), file_system)
+}
+
+fn says<T: fmt::Debug>(reading: &Reading<T>, part: &str) {
+    assert!(reading.unavailable().is_some_and(|message| message.contains(part)), "{reading:?} does not say {part:?}");
+}
+
+#[tokio::test]
+async fn wal_on_a_network_file_system_is_refused_before_a_file_is_made_for_it() {
+    let (dir, path) = database("wal");
+    let store = store(&path, NFS);
+    says(&store.live().await, "in WAL mode on NFS");
+    says(&store.is_live(&SessionId::new("ada")).await, "journal_mode=delete");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn wal_on_a_network_file_system_is_refused_while_its_service_has_it_open() {
+    let (_dir, path) = database("wal");
+    let writer = Connection::open(&path).unwrap();
+    writer.execute_batch("insert into session values ('bob')").unwrap();
+    says(&store(&path, NFS).live().await, "in WAL mode on NFS");
+}
+
+#[tokio::test]
+async fn a_rollback_journal_on_a_network_file_system_is_read() {
+    let (_dir, path) = database("delete");
+    assert_eq!(store(&path, NFS).live().await.complete().unwrap().ids.len(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_file_system_is_not_believed_to_be_local() {
+    let (_dir, path) = database("wal");
+    says(&store(&path, |_| Ok(0x1234)).live().await, "statfs type 0x1234");
+    says(&store(&path, |_| Err(io::ErrorKind::TimedOut.into())).live().await, "cannot be opened");
+}
+
+#[tokio::test]
+async fn a_file_replaced_while_it_is_read_is_noticed() {
+    let (dir, path) = database("delete");
+    fs::copy(&path, dir.path().join("other")).unwrap();
+    let replaces: FileSystemOf = |path| {
+        fs::rename(path.with_file_name("other"), path)?;
+        file::file_system(path)
+    };
+    says(&store(&path, replaces).live().await, "replaced by another file");
+}
+
+#[tokio::test]
+async fn a_file_system_that_hangs_keeps_nobody_waiting_and_threads_do_not_pile_up() {
+    let (_dir, path) = database("delete");
+    let store = store(&path, |_| {
+        std::thread::sleep(Duration::from_secs(4));
+        Ok(0x6969)
+    });
+    #[allow(clippy::disallowed_methods)] // how long it really took is what is tested
+    let start = Instant::now();
+    let calls: Vec<_> = (0..16)
+        .map(|_| {
+            let store = Sqlite { store: Arc::clone(&store.store) };
+            tokio::spawn(async move { store.live().await })
+        })
+        .collect();
+    for call in calls {
+        says(&call.await.unwrap(), "hangs in a file-system call");
+    }
+    says(&store.live().await, "16 earlier queries still hang");
+    assert!(start.elapsed() < Duration::from_millis(3900), "{:?}", start.elapsed());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    says(&store.live().await, "hangs in a file-system call"); // tried again: the others have ended
+}
+
+#[test]
+fn debug_output_names_the_path() {
+    let (_dir, path) = database("delete");
+    assert!(format!("{:?}", store(&path, NFS)).contains("a database?.db"));
+}

@@ -1,0 +1,42 @@
+# One command for each thing a developer does; `make` lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test unit-test real-input lint fmt generate setup clean
+
+CRD := crds/hygiene.dev_workspacehygienes.yaml
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+build: ## build the binary, optimised: target/release/hygiene
+	cargo build --locked --release --bin hygiene
+
+demo: ## show hygiene at work on a small volume under target/demo
+	@scripts/demo
+
+test: setup real-input unit-test ## run everything: the real-input check, then all cargo tests
+
+unit-test: ## run the cargo tests alone
+	cargo test --locked
+
+real-input: ## sweep a volume of 200 real workspaces and 300 000 files, and prove that nothing else changed
+	@scripts/real-input
+
+lint: ## formatting, clippy, generated files; licences where cargo-deny is installed
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- --deny warnings
+	@cargo run --quiet --locked -- crd | diff -u $(CRD) - || { echo "$(CRD) is out of date: make generate"; exit 1; }
+	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked"; fi
+
+fmt: ## format the code
+	cargo fmt
+
+generate: ## write the generated files
+	cargo run --quiet --locked -- crd >$(CRD).new && mv $(CRD).new $(CRD)
+
+setup: ## install what building and testing need (Debian; elsewhere say what is missing)
+	@scripts/setup
+
+clean: ## remove everything that was built, and the demo's volume
+	@chmod -R u+rwX target/demo 2>/dev/null || true
+	cargo clean

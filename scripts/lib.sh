@@ -1,0 +1,26 @@
+# Shared by the scripts in this folder; sourced, never run. Needs bash and coreutils.
+
+# Where cargo puts what it builds, wherever CARGO_TARGET_DIR or a cargo configuration says.
+target_directory() {
+    cargo metadata --no-deps --offline --format-version 1 | grep -o '"target_directory":"[^"]*"' | cut -d '"' -f 4
+}
+
+# The source trees of all dependencies, one path a line: real code that is on every machine that built this project.
+dependency_sources() {
+    local host
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    cargo metadata --locked --format-version 1 --filter-platform "$host" |
+        grep -o '"manifest_path":"[^"]*"' | cut -d '"' -f 4 | sed 's|/Cargo.toml$||' | grep -vxF "$PWD" | sort
+}
+
+# Removes a tree that may hold read-only directories. Never crosses into another file system.
+remove_tree() {
+    [ -e "$1" ] || return 0
+    chmod -R u+rwX "$1" 2>/dev/null || true
+    rm -rf --one-file-system "$1"
+}
+
+fail() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}

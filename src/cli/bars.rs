@@ -1,0 +1,93 @@
+//! The progress bar on standard error, and the log that must not be torn by it.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing::level_filters::LevelFilter;
+
+use super::options::LogFormat;
+use crate::progress::Progress;
+
+const KNOWN: &str = "{msg}  {wide_bar}  {human_pos}/{human_len}  {per_sec}  {eta} left";
+const UNKNOWN: &str = "{spinner} {msg}  {human_pos} entries  {per_sec}  {elapsed}";
+
+/// Draws how far the work is.
+#[derive(Debug)]
+pub(super) struct Bars {
+    all: MultiProgress,
+    current: Mutex<Option<ProgressBar>>,
+}
+
+impl Bars {
+    /// Bars on standard error, or none at all.
+    pub(super) fn new(visible: bool) -> Self {
+        let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { all: MultiProgress::with_draw_target(target), current: Mutex::new(None) }
+    }
+
+    /// Sends the log to standard error, above the bar.
+    pub(super) fn log(&self, format: LogFormat, level: LevelFilter, color: bool) {
+        let bars = self.all.clone();
+        let builder = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_ansi(color)
+            .log_internal_errors(false)
+            .with_writer(move || Above(bars.clone()));
+        // It fails where a subscriber is installed already, which then has the log.
+        let _ = match format {
+            LogFormat::Text => builder.with_target(false).try_init(),
+            LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        };
+    }
+
+    fn swap(&self, bar: Option<ProgressBar>) -> Option<ProgressBar> {
+        std::mem::replace(&mut self.current.lock().unwrap_or_else(PoisonError::into_inner), bar)
+    }
+}
+
+impl Progress for Bars {
+    fn begin(&self, what: &'static str, total: Option<u64>) {
+        self.end();
+        let bar = match total {
+            Some(total) => ProgressBar::new(total),
+            None => ProgressBar::new_spinner(),
+        };
+        let bar = self.all.add(bar);
+        let template = if total.is_some() { KNOWN } else { UNKNOWN };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        self.swap(Some(bar));
+    }
+
+    fn advance(&self, units: u64) {
+        if let Some(bar) = &*self.current.lock().unwrap_or_else(PoisonError::into_inner) {
+            bar.inc(units);
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = self.swap(None) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Standard error, with the bar out of the way.
+struct Above(MultiProgress);
+
+impl Write for Above {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // A log that nobody reads any more must not fail the work.
+        let _ = self.0.suspend(|| io::stderr().write_all(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! Options that every command takes.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum, ValueHint};
+use tracing::level_filters::LevelFilter;
+
+use crate::api::DurationString;
+
+/// The heading they stand below in `--help`.
+const HEADING: &str = "Global options";
+
+/// Options that every command takes.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Global {
+    /// The spec: a file, `-` for standard input, or `env:VAR` for an environment variable
+    ///
+    /// May be given several times, and each may hold several documents. All of them are checked before anything runs.
+    #[arg(short, long = "file", value_name = "SPEC", global = true, help_heading = HEADING, value_hint = ValueHint::FilePath)]
+    pub(super) file: Vec<String>,
+
+    /// How to print the result on standard output
+    #[arg(short, long, value_enum, default_value_t, global = true, help_heading = HEADING)]
+    pub(super) output: Output,
+
+    /// When to use colours; `auto` also respects NO_COLOR
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true, help_heading = HEADING)]
+    pub(super) color: When,
+
+    /// Show no progress bar
+    #[arg(long, global = true, help_heading = HEADING)]
+    pub(super) no_progress: bool,
+
+    /// How to write the log on standard error
+    #[arg(long, value_enum, default_value_t, global = true, help_heading = HEADING)]
+    pub(super) log_format: LogFormat,
+
+    /// What to log: off, error, warn, info, debug or trace
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "HYGIENE_LOG",
+        default_value = "warn",
+        value_parser = level,
+        global = true,
+        help_heading = HEADING
+    )]
+    pub(super) log_level: LevelFilter,
+
+    /// Accept a minAge below 1h and a retention below 24h in mode Enforce. For tests and the demo only: with times this
+    /// short a workspace goes before anybody can miss it
+    #[arg(long, global = true, help_heading = HEADING)]
+    pub(super) unsafe_short_times: bool,
+}
+
+/// How to print the result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON object; of several resources a `List`.
+    Json,
+    /// YAML; of several resources one document each.
+    Yaml,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum When {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How to write the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How long to wait for the lock on the volume.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct LockOptions {
+    /// How long to wait if somebody else works on the volume, such as 30s or 5m; then the exit code is 4
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    pub(super) lock_timeout: Duration,
+}
+
+/// A duration as a spec writes it.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    DurationString::from(text).parse().map_err(|error| error.to_string())
+}
+
+fn level(text: &str) -> Result<LevelFilter, String> {
+    // The type itself would also take numbers, whose order nobody remembers.
+    let known = ["off", "error", "warn", "info", "debug", "trace"].contains(&text.to_ascii_lowercase().as_str());
+    let parsed = text.parse().ok().filter(|_| known);
+    parsed.ok_or_else(|| "is no level; write off, error, warn, info, debug or trace".to_owned())
+}

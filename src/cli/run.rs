@@ -1,0 +1,174 @@
+//! One run of a command: its options and what it is handed, and how it goes through the resources of its specs.
+
+use std::future::Future;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::bars::Bars;
+use super::exit::{Ended, Exit};
+use super::options::{Global, Output};
+use super::output::{self, complain};
+use super::process::Process;
+use crate::observe::sessions;
+use crate::policy::{Policy, PolicyOptions};
+use crate::report::plan::View;
+use crate::report::table::{Style, quoted};
+use crate::spec::{LoadOptions, load};
+use crate::sweep::{Context, Sources, SweepError};
+
+/// Threads of the async runtime: it only waits for sources, all file-system work has threads of its own.
+const WORKERS: usize = 2;
+
+/// One run of a command.
+pub(super) struct Run {
+    pub(super) global: Global,
+    pub(super) process: Process,
+    style: Style,
+    bars: Arc<Bars>,
+    spec: String,
+}
+
+/// What became of one resource: its document, and how it ended.
+pub(super) type Outcome<D> = Result<(D, Exit), SweepError>;
+
+impl Run {
+    /// Prepares a run; the log begins here.
+    pub(super) fn new(global: Global, process: Process) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let bars = Arc::new(Bars::new(terminal && !global.no_progress));
+        bars.log(global.log_format, global.log_level, output::color(global.color, terminal));
+        let mut spec: Vec<_> = global.file.iter().map(|file| format!("-f {}", quoted(file))).collect();
+        if global.unsafe_short_times {
+            spec.push("--unsafe-short-times".into());
+        }
+        Self { style: output::style(&global), spec: spec.join(" "), global, process, bars }
+    }
+
+    /// Runs a command that needs the async runtime.
+    pub(super) fn block_on(&self, command: impl Future<Output = Ended>) -> Ended {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+        runtime.context("the async runtime cannot be started")?.block_on(command)
+    }
+
+    /// The resources of the specs. What is wrong with any of them is told here, all of it, before anything runs.
+    pub(super) fn policies(&self) -> Result<Vec<Arc<Policy>>, Exit> {
+        let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        let options = PolicyOptions { allow_short_times: self.global.unsafe_short_times, home };
+        match load(&self.global.file, LoadOptions::of_process(options)) {
+            Ok(loaded) if loaded.is_empty() => {
+                complain("-f: holds no resource; write a document of kind WorkspaceHygiene");
+                Err(Exit::Usage)
+            }
+            Ok(loaded) => Ok(loaded.into_iter().map(|loaded| Arc::new(loaded.policy)).collect()),
+            Err(faults) => {
+                faults.iter().for_each(complain);
+                Err(Exit::Usage)
+            }
+        }
+    }
+
+    /// What work on one resource is handed.
+    pub(super) fn context(&self, policy: &Policy, command: &str, lock_timeout: Duration) -> Context {
+        Context {
+            clock: Arc::clone(&self.process.clock),
+            stop: self.process.stop.clone(),
+            progress: Arc::clone(&self.bars) as _,
+            new_id: Arc::clone(&self.process.new_id),
+            actor: self.process.actor.clone(),
+            command: format!("hygiene {command} {}/{}", policy.resource.namespace, policy.resource.name),
+            lock_timeout,
+        }
+    }
+
+    /// The sources that one resource names.
+    pub(super) fn sources(&self, policy: &Policy) -> Sources {
+        let sessions = sessions::open(&policy.sessions, Arc::clone(&self.process.clock));
+        Sources { sessions, containers: Vec::new() }
+    }
+
+    /// How reports are drawn.
+    pub(super) fn view(&self, all: bool) -> View<'_> {
+        View { style: self.style, all, spec: &self.spec }
+    }
+
+    /// Whether the result is for people.
+    pub(super) fn for_people(&self) -> bool {
+        self.global.output == Output::Table
+    }
+
+    /// Whether a signal asked to stop.
+    pub(super) fn stopped(&self) -> bool {
+        self.process.stop.requested()
+    }
+}
+
+/// Gathers what becomes of the resources, and prints it: text at once, documents at the end.
+pub(super) struct Results<'a, D> {
+    run: &'a Run,
+    several: bool,
+    printed: bool,
+    documents: Vec<D>,
+    exit: Exit,
+}
+
+impl<'a, D: Serialize> Results<'a, D> {
+    pub(super) fn new(run: &'a Run, policies: &[Arc<Policy>]) -> Self {
+        Self { run, several: policies.len() > 1, printed: false, documents: Vec::new(), exit: Exit::Done }
+    }
+
+    /// Adds what became of one resource; for people, `text` says it at once.
+    pub(super) fn text(&mut self, text: &str, exit: Exit) -> anyhow::Result<()> {
+        self.exit = self.exit.max(exit);
+        let gap = if self.printed { "\n" } else { "" };
+        self.printed = true;
+        output::print(&format!("{gap}{text}"))
+    }
+
+    /// Adds the document of one resource.
+    pub(super) fn document(&mut self, document: D, exit: Exit) {
+        self.exit = self.exit.max(exit);
+        self.documents.push(document);
+    }
+
+    /// Adds a resource that was not begun because a signal asked to stop.
+    pub(super) fn skipped(&mut self, policy: &Policy) {
+        self.exit = self.exit.max(Exit::Failed);
+        complain(format_args!("{}/{}: not begun: asked to stop", policy.resource.namespace, policy.resource.name));
+    }
+
+    /// Adds a resource that came to no result.
+    pub(super) fn failed(&mut self, policy: &Policy, error: &SweepError) {
+        self.exit = self.exit.max(Exit::from(error));
+        let name = &policy.resource;
+        if self.several { complain(format_args!("{}/{}: {error}", name.namespace, name.name)) } else { complain(error) }
+    }
+
+    /// Adds what became of one resource, as text or as a document, whichever was asked for.
+    pub(super) fn add(
+        &mut self,
+        policy: &Policy,
+        outcome: Outcome<D>,
+        text: impl FnOnce(&D) -> String,
+    ) -> anyhow::Result<()> {
+        match outcome {
+            Err(error) => self.failed(policy, &error),
+            Ok((document, exit)) if self.run.for_people() => self.text(&text(&document), exit)?,
+            Ok((document, exit)) => self.document(document, exit),
+        }
+        Ok(())
+    }
+
+    /// Prints the documents, and gives the worst of the ends.
+    pub(super) fn finish(self) -> Ended {
+        output::documents(self.run.global.output, self.several, &self.documents)?;
+        if self.run.stopped() {
+            output::say("stopped on request; what is left is for the next run");
+        }
+        Ok(self.exit)
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests through the front door: the built binary and the public library, on real directories and a real database.
+
+#![allow(clippy::disallowed_methods)] // a test is an entry point: it may ask for the time
+
+mod spec;
+mod sessions_sqlite;
+mod sweep;
+mod world;

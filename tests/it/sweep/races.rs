@@ -1,0 +1,181 @@
+//! What happens between the plan and the rename, and between the rename and the look after it. The session store is
+//! asked at exactly these moments, so a store that does mischief when asked is the race, at the worst time, every time.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use workspace_hygiene::act::Acted;
+use workspace_hygiene::names::SessionId;
+use workspace_hygiene::observe::sessions::SessionStore;
+use workspace_hygiene::observe::{LiveSessions, Reading};
+use workspace_hygiene::sweep::Sources;
+
+use crate::world::{DAY, World, id, manifest};
+
+type Mischief = Box<dyn Fn(u32) -> Option<Reading<bool>> + Send + Sync>;
+
+/// Asks the real store, but first does something, and may answer in its place. Calls are counted from 1.
+struct Mischievous {
+    real: Arc<dyn SessionStore>,
+    calls: AtomicU32,
+    act: Mischief,
+}
+
+#[async_trait]
+impl SessionStore for Mischievous {
+    async fn live(&self) -> Reading<LiveSessions> {
+        self.real.live().await
+    }
+
+    async fn is_live(&self, id: &SessionId) -> Reading<bool> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        match (self.act)(call) {
+            Some(answer) => answer,
+            None => self.real.is_live(id).await,
+        }
+    }
+}
+
+fn sweep_with(world: &World, act: impl Fn(u32) -> Option<Reading<bool>> + Send + Sync + 'static) -> Acted {
+    let real = world.sources().sessions;
+    let sessions = Arc::new(Mischievous { real, calls: AtomicU32::new(0), act: Box::new(act) });
+    let acted = world.try_sweep(Sources { sessions, containers: Vec::new() }).unwrap().acted;
+    assert_eq!(acted.purged.len() + acted.condemned.len(), 0, "{acted:?}");
+    acted
+}
+
+fn world_with_one_orphan() -> (World, PathBuf) {
+    let world = World::new();
+    let path = world.workspace(&id(1), 30 * DAY);
+    (world, path)
+}
+
+/// The call before the rename, and the one after it.
+const BEFORE: u32 = 1;
+const AFTER: u32 = 2;
+
+#[test]
+fn a_row_that_comes_back_between_plan_and_rename_keeps() {
+    let (world, _) = world_with_one_orphan();
+    let before = manifest(&world.root());
+    let acted = sweep_with(&world, |call| (call == BEFORE).then_some(Reading::Complete(true)));
+    assert_eq!(acted, Acted::default());
+    assert_eq!(manifest(&world.root()), before);
+    assert_eq!(fs::read_dir(world.root().join(".hygiene/quarantine")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_row_that_comes_back_between_rename_and_check_puts_it_back() {
+    let (world, _) = world_with_one_orphan();
+    let before = manifest(&world.root());
+    let acted = sweep_with(&world, |call| (call == AFTER).then_some(Reading::Complete(true)));
+    assert_eq!(acted, Acted::default());
+    assert_eq!(manifest(&world.root()), before);
+    assert_eq!(world.quarantined_trees().len(), 0);
+}
+
+#[test]
+fn a_database_that_stops_answering_moves_nothing_or_puts_it_back() {
+    for moment in [BEFORE, AFTER] {
+        let (world, _) = world_with_one_orphan();
+        let before = manifest(&world.root());
+        let gone = || Some(Reading::Unavailable("connection reset".into()));
+        let acted = sweep_with(&world, move |call| if call == moment { gone() } else { None });
+        assert_eq!(acted.quarantined.len(), 0);
+        assert!(acted.errors[0].message.contains("connection reset"), "{acted:?}");
+        assert_eq!(manifest(&world.root()), before);
+    }
+}
+
+#[test]
+fn another_directory_under_the_same_name_is_not_moved() {
+    let (world, path) = world_with_one_orphan();
+    let aside = world.path("aside");
+    let acted = sweep_with(&world, move |call| {
+        if call == BEFORE {
+            fs::rename(&path, &aside).unwrap();
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("new"), "work").unwrap();
+        }
+        None
+    });
+    assert_eq!(acted, Acted::default());
+    assert_eq!(fs::read_to_string(world.root().join(id(1)).join("new")).unwrap(), "work");
+}
+
+#[test]
+fn a_workspace_that_is_written_to_before_the_rename_is_not_moved() {
+    let (world, path) = world_with_one_orphan();
+    let acted = sweep_with(&world, move |call| {
+        if call == BEFORE {
+            fs::write(path.join("new"), "work").unwrap();
+        }
+        None
+    });
+    assert_eq!(acted, Acted::default());
+    assert!(world.root().join(id(1)).join("new").exists());
+}
+
+#[test]
+fn a_keep_file_that_appears_before_the_rename_keeps() {
+    let (world, path) = world_with_one_orphan();
+    let acted = sweep_with(&world, move |call| {
+        if call == BEFORE {
+            let then = fs::metadata(&path).unwrap().modified().unwrap();
+            fs::write(path.join(".hygiene-keep"), "").unwrap();
+            fs::File::open(&path).unwrap().set_modified(then).unwrap();
+        }
+        None
+    });
+    assert_eq!(acted, Acted::default());
+}
+
+#[test]
+fn a_workspace_that_vanishes_is_nobodys_error() {
+    let (world, path) = world_with_one_orphan();
+    let acted = sweep_with(&world, move |call| {
+        if call == BEFORE {
+            fs::remove_dir_all(&path).unwrap();
+        }
+        None
+    });
+    assert_eq!(acted, Acted::default());
+}
+
+#[test]
+fn a_name_taken_while_it_is_to_be_put_back_loses_nothing() {
+    let (world, path) = world_with_one_orphan();
+    let again = path.clone();
+    let acted = sweep_with(&world, move |call| {
+        if call == AFTER {
+            fs::create_dir(&again).unwrap();
+            return Some(Reading::Complete(true));
+        }
+        None
+    });
+    assert!(acted.errors[0].message.contains("stays in quarantine"), "{acted:?}");
+    assert_eq!(world.quarantined_trees().len(), 1);
+    // Its row is live now, its name is taken: the next sweeps keep both, whatever time passes.
+    world.set_live(&id(1), true);
+    for _ in 0..3 {
+        let acted = world.sweep();
+        assert_eq!((acted.restored.len(), acted.purged.len()), (0, 0), "{acted:?}");
+        world.pass(30 * DAY);
+    }
+    fs::remove_dir(&path).unwrap();
+    assert_eq!(world.sweep().restored, [id(1)]);
+    assert!(path.join("src/deep/data").exists());
+}
+
+#[test]
+fn a_row_that_comes_back_before_it_is_condemned_keeps_it() {
+    let (world, _) = world_with_one_orphan();
+    assert_eq!(world.sweep().quarantined.len(), 1);
+    world.pass(8 * DAY);
+    let acted = sweep_with(&world, |call| (call == 1).then_some(Reading::Complete(true)));
+    assert_eq!(acted.quarantined.len(), 0);
+    assert_eq!(world.quarantined_trees().len(), 1);
+}

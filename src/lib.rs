@@ -6,8 +6,8 @@
 
 pub mod act;
 pub mod api;
-pub mod clock;
 pub mod cli;
+pub mod clock;
 pub mod fsio;
 pub mod journal;
 pub mod names;

@@ -43,8 +43,11 @@ impl Condemned {
     /// # Errors
     /// When the purge folder cannot be listed.
     pub fn all(purging: &Dir) -> Result<Vec<Self>, FsError> {
-        let mut all: Vec<Self> =
-            purging.names()?.into_iter().map(|(folder, _)| Self { id: EntryId::new(printable(&folder)), folder }).collect();
+        let mut all: Vec<Self> = purging
+            .names()?
+            .into_iter()
+            .map(|(folder, _)| Self { id: EntryId::new(printable(&folder)), folder })
+            .collect();
         all.sort_by(|a, b| a.folder.cmp(&b.folder));
         Ok(all)
     }
@@ -69,7 +72,8 @@ impl Act<'_> {
         let total = sidecars.iter().map(|s| s.as_ref().map(|s| s.evidence.entries)).sum::<Option<u64>>();
         self.progress.begin("purging", total);
         let limit = NonZeroU32::new(self.policy.limits.purge.entries_per_second).unwrap_or(NonZeroU32::MIN);
-        let bucket = RateLimiter::direct(Quota::per_second(limit).allow_burst(NonZeroU32::new(100).unwrap_or(limit).min(limit)));
+        let bucket =
+            RateLimiter::direct(Quota::per_second(limit).allow_burst(NonZeroU32::new(100).unwrap_or(limit).min(limit)));
         for (one, sidecar) in condemned.iter().zip(sidecars) {
             if self.stop.requested() {
                 self.acted.stopped = true;
@@ -103,17 +107,28 @@ impl Act<'_> {
         if folder.find(OsStr::new(WORKSPACE))?.is_some_and(|tree| tree.inode != inode) {
             return Err(Undone::Wrong("its tree is not the one that was condemned; move it away".into()));
         }
-        let mut remover =
-            Remover { folder: &folder, bucket, stop: self.stop, progress: self.progress, moved_up: 0, errors: Vec::new() };
+        let mut remover = Remover {
+            folder: &folder,
+            bucket,
+            stop: self.stop,
+            progress: self.progress,
+            moved_up: 0,
+            errors: Vec::new(),
+        };
         let result = remover.everything_but_the_sidecar();
         let errors = remover.errors;
         let failed = errors.len();
         for (path, error) in errors.into_iter().take(NAMED_ERRORS) {
-            self.acted.errors.push(StepError { name: name.to_owned(), step: "purge", message: format!("{path}: {error}") });
+            self.acted.errors.push(StepError {
+                name: name.to_owned(),
+                step: "purge",
+                message: format!("{path}: {error}"),
+            });
         }
         result?;
         if failed > 0 {
-            let what = format!("{failed} entries could not be removed; the rest is gone, and the next sweep tries again");
+            let what =
+                format!("{failed} entries could not be removed; the rest is gone, and the next sweep tries again");
             return Err(Undone::Wrong(what));
         }
         if !self.journal.ledger().purged.contains(&one.id) {

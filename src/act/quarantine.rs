@@ -15,12 +15,7 @@ use crate::plan::{Plan, Victim};
 
 impl Act<'_> {
     /// Moves one victim into quarantine. `live` is how many sessions were live, and when they were read.
-    pub(crate) fn quarantine(
-        &mut self,
-        plan: &Plan,
-        victim: &Victim,
-        live: (u64, Timestamp),
-    ) -> Result<(), Undone> {
+    pub(crate) fn quarantine(&mut self, plan: &Plan, victim: &Victim, live: (u64, Timestamp)) -> Result<(), Undone> {
         self.go_on()?;
         let Some(name) = victim.name.as_str().map(str::to_owned) else {
             return Err(Undone::Wrong("its name is not UTF-8".into()));

@@ -65,9 +65,9 @@ fn instant(text: &str) -> Result<Instant, String> {
     if let Ok(time) = text.parse() {
         return Ok(Instant::At(time));
     }
-    duration(text)
-        .map(Instant::Ago)
-        .map_err(|error| format!("is neither a time such as 2026-01-31T12:00:00Z nor how long ago, such as 24h: {error}"))
+    duration(text).map(Instant::Ago).map_err(|error| {
+        format!("is neither a time such as 2026-01-31T12:00:00Z nor how long ago, such as 24h: {error}")
+    })
 }
 
 impl Journal {

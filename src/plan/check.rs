@@ -11,7 +11,9 @@ use crate::policy::{KeepFileRule, Policy};
 
 /// A promise of the design that a plan would break. Always a bug in this program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("promise {promise} would be broken for {subject}: {what}; nothing was changed. This is a bug: please report it")]
+#[error(
+    "promise {promise} would be broken for {subject}: {what}; nothing was changed. This is a bug: please report it"
+)]
 pub struct Violation {
     /// The number of the promise.
     pub promise: u8,
@@ -66,7 +68,8 @@ fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
     let spent = || seen.history.complete().into_iter().flat_map(|h| &h.spent).filter(|spent| spent.at > since);
     let count = victims.saturating_add(spent().count() as u64);
     report(8, all, victims > 0 && count > u64::from(limits.budget.directories), "the budget's directories are spent");
-    let bytes: u128 = plan.victims.iter().map(|v| u128::from(v.bytes)).chain(spent().map(|s| u128::from(s.bytes))).sum();
+    let bytes: u128 =
+        plan.victims.iter().map(|v| u128::from(v.bytes)).chain(spent().map(|s| u128::from(s.bytes))).sum();
     report(8, all, victims > 0 && bytes > u128::from(limits.budget.bytes), "the budget's bytes are spent");
     let moved = plan.verdicts.iter().filter(|v| matches!(v, Verdict::Quarantine(_))).count() as u64;
     let distinct: BTreeSet<_> = plan.victims.iter().map(|v| v.index).collect();
@@ -109,9 +112,8 @@ fn one_victim(
     ask(7, sharers.get(&victim.session.canonical()) != Some(&1), "its id is not its own alone");
     ask(1, sessions.ids.contains(&victim.session), "its session is live");
     ask(7, sessions.ids.contains_canonical(&victim.session), "a live id differs only in spelling");
-    let claimed = |claims: &crate::observe::IdSet| {
-        claims.contains(&victim.session) || claims.contains_canonical(&victim.session)
-    };
+    let claimed =
+        |claims: &crate::observe::IdSet| claims.contains(&victim.session) || claims.contains_canonical(&victim.session);
     ask(1, seen.claims.as_ref().and_then(Reading::complete).is_some_and(claimed), "a container claims it");
     ask(1, policy.keep.matching(&victim.name).is_some(), "a keep glob matches");
 
@@ -155,4 +157,3 @@ fn quarantine(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>)
         ask(1, !idle, "its second walk did not find it idle");
     }
 }
-

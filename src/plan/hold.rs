@@ -102,7 +102,8 @@ pub(super) fn gate(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Option<H
         let oldest = crate::clock::before(now, policy.sessions.max_staleness);
         if let Some(freshest) = sessions.freshest.filter(|freshest| *freshest < oldest) {
             let most = length(policy.sessions.max_staleness);
-            let message = format!("the newest row is of {freshest}, and sessions.maxStaleness is {most}: is this a copy?");
+            let message =
+                format!("the newest row is of {freshest}, and sessions.maxStaleness is {most}: is this a copy?");
             return hold(HoldReason::StaleSessions, message);
         }
         let (live, least) = (sessions.ids.len(), policy.sessions.minimum_live);

@@ -117,7 +117,8 @@ fn restore(entry: &QuarantineEntry, reason: RestoreReason) -> Decision {
 /// Why an entry goes back, if anything asks for it. Needs no source but the one that asks.
 fn comes_back(policy: &Policy, seen: &Snapshot, now: Timestamp, entry: &QuarantineEntry) -> Option<RestoreReason> {
     let sidecar = entry.sidecar.complete()?;
-    let lists = |set: &crate::observe::IdSet| set.contains(&sidecar.session) || set.contains_canonical(&sidecar.session);
+    let lists =
+        |set: &crate::observe::IdSet| set.contains(&sidecar.session) || set.contains_canonical(&sidecar.session);
     if seen.sessions.complete().is_some_and(|sessions| lists(&sessions.ids)) {
         return Some(RestoreReason::SessionLive);
     }

@@ -238,7 +238,11 @@ impl SeenDocument {
             counts: Counts::of(plan),
             held: plan.held.as_ref().map(HoldDocument::from),
             verdicts: verdicts(policy, snapshot, plan),
-            quarantine: plan.quarantine.iter().map(|e| DecisionDocument::new(&e.id, e.name.clone(), &e.decision, plan.now)).collect(),
+            quarantine: plan
+                .quarantine
+                .iter()
+                .map(|e| DecisionDocument::new(&e.id, e.name.clone(), &e.decision, plan.now))
+                .collect(),
         }
     }
 }

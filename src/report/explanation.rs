@@ -133,7 +133,8 @@ impl ExplanationDocument {
         let volume = snapshot.volume.complete();
         let index = volume.and_then(|volume| volume.entries.binary_search_by(|entry| entry.name.cmp(name)).ok());
         let text = name.as_str();
-        let is_meant = |id: &EntryId, of: Option<&str>| text.is_some_and(|text| id.as_str() == text || of == Some(text));
+        let is_meant =
+            |id: &EntryId, of: Option<&str>| text.is_some_and(|text| id.as_str() == text || of == Some(text));
         let quarantine: Vec<_> = (volume.into_iter().flat_map(|volume| &volume.quarantine))
             .filter_map(|entry| plan.quarantine.iter().find(|plan| plan.id == entry.id).map(|plan| (entry, plan)))
             .filter(|(entry, plan)| is_meant(&entry.id, plan.name.as_deref()))
@@ -233,7 +234,9 @@ impl InspectionDocument {
         let (active, path, why) = match &inspection.outcome {
             WalkOutcome::Idle { newest, .. } => (Some(*newest), None, None),
             WalkOutcome::Young { at, path } | WalkOutcome::Future { at, path } => (Some(*at), Some(path.clone()), None),
-            WalkOutcome::MountPoint { path } | WalkOutcome::ForeignIdentity { path } => (None, Some(path.clone()), None),
+            WalkOutcome::MountPoint { path } | WalkOutcome::ForeignIdentity { path } => {
+                (None, Some(path.clone()), None)
+            }
             WalkOutcome::Incomplete { why } => (None, None, Some(why.clone())),
         };
         let (outcome, entries, bytes) = match &inspection.outcome {

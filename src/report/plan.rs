@@ -218,7 +218,9 @@ fn outlook(view: View<'_>, policy: &Policy, observed: &Observed) -> String {
         Some(volume) if volume.entries.is_empty() => {
             format!("nothing to do: {} is empty. Is the volume mounted?", policy.root.display())
         }
-        Some(_) if plan.held.is_some() => "nothing would be quarantined or condemned while the sweep is held".to_owned(),
+        Some(_) if plan.held.is_some() => {
+            "nothing would be quarantined or condemned while the sweep is held".to_owned()
+        }
         Some(_) if plan.workspaces == 0 => format!(
             "nothing to do: no name below {} yields a session id. Is spec.workspaces.pattern right?",
             policy.root.display()

@@ -94,8 +94,7 @@ pub(super) fn reclaimed(acted: &Acted) -> String {
     if freed.directories == 0 {
         return String::new();
     }
-    let (trees, entries) =
-        (count(freed.directories, "tree", "trees"), count(freed.entries, "entry", "entries"));
+    let (trees, entries) = (count(freed.directories, "tree", "trees"), count(freed.entries, "entry", "entries"));
     format!("; {trees} with {entries} removed, {} freed", size(freed.bytes))
 }
 

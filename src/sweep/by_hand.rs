@@ -177,7 +177,9 @@ fn hold(policy: &Policy, context: &Context) -> Result<Held, SweepError> {
     }
     match Held::take(policy, context)? {
         Some(held) => Ok(held),
-        None => Err(SweepError::NotInQuarantine(format!("{} is empty or cannot be read: nothing", policy.root.display()))),
+        None => {
+            Err(SweepError::NotInQuarantine(format!("{} is empty or cannot be read: nothing", policy.root.display())))
+        }
     }
 }
 

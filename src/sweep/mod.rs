@@ -298,7 +298,8 @@ fn remember(observed: &Observed, hygiene: &Dir) -> Result<(), String> {
                 WalkOutcome::Young { at, .. } => Some(at),
                 _ => None,
             };
-            let earlier = memory.inspected.get(name).filter(|note| note.inode == root.inode).map_or(0, |note| note.times);
+            let earlier =
+                memory.inspected.get(name).filter(|note| note.inode == root.inode).map_or(0, |note| note.times);
             let note = InspectionNote { inode: root.inode, at: plan.now, times: earlier.saturating_add(1), active };
             memory.inspected.insert(name.to_owned(), note);
         }

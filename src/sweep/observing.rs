@@ -98,8 +98,7 @@ fn listing(policy: &Policy, seen: &Volumes<'_>) -> Reading<Volume> {
         let root = seen.root.clone()?;
         let hygiene = seen.hygiene.clone()?;
         let own = root.own_facts().map_err(text)?;
-        let mut volume =
-            Volume { identity: format!("{}#{}", policy.root.display(), own.inode), ..Volume::default() };
+        let mut volume = Volume { identity: format!("{}#{}", policy.root.display(), own.inode), ..Volume::default() };
         volume.entries = list(root).map_err(text)?;
         if let Some(hygiene) = hygiene {
             let none = Ledger::default();

@@ -47,7 +47,14 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("volume")).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let world = Self { dir, runtime, clock: MovedClock::default(), stop: Stop::default(), progress: Arc::new(Unwatched), parts: BTreeMap::new() };
+        let world = Self {
+            dir,
+            runtime,
+            clock: MovedClock::default(),
+            stop: Stop::default(),
+            progress: Arc::new(Unwatched),
+            parts: BTreeMap::new(),
+        };
         world.db("create table session (id text primary key, deleted_at text)");
         world.set_live("aaaaaaaa-0000-4000-8000-000000000000", true);
         world

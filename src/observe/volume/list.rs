@@ -54,13 +54,7 @@ pub fn quarantine_entries(
     Ok(entries)
 }
 
-fn quarantine_entry(
-    root: &Dir,
-    hygiene: &Hygiene,
-    ledger: &Ledger,
-    policy: &Policy,
-    name: &OsStr,
-) -> QuarantineEntry {
+fn quarantine_entry(root: &Dir, hygiene: &Hygiene, ledger: &Ledger, policy: &Policy, name: &OsStr) -> QuarantineEntry {
     let id = EntryId::new(crate::fsio::printable(name));
     let damaged = |why: String| QuarantineEntry {
         id: id.clone(),

@@ -57,7 +57,10 @@ pub fn read_keep_file(workspace: &Dir, policy: &Policy) -> Result<KeepFileState,
         Ok(Some(content)) => content,
         Ok(None) | Err(_) => return Ok(KeepFileState::Pins),
     };
-    Ok(std::str::from_utf8(&content).ok().and_then(|text| until(text.trim())).map_or(KeepFileState::Pins, KeepFileState::PinsUntil))
+    Ok(std::str::from_utf8(&content)
+        .ok()
+        .and_then(|text| until(text.trim()))
+        .map_or(KeepFileState::Pins, KeepFileState::PinsUntil))
 }
 
 /// A time (`2027-01-31T12:00:00Z`), or a date, which counts to the end of that day everywhere on earth (UTC-12).

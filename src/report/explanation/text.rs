@@ -46,7 +46,9 @@ impl ExplanationDocument {
             return format!("cannot be read: {why}");
         }
         let mut text = format!("inode {}", root.inode.unwrap_or_default());
-        for (what, at) in [("active", root.active), ("mtime", root.modified), ("ctime", root.changed), ("born", root.born)] {
+        for (what, at) in
+            [("active", root.active), ("mtime", root.modified), ("ctime", root.changed), ("born", root.born)]
+        {
             if let Some(at) = at {
                 let _ = write!(text, ", {what} {}", ago(at, self.generated_at));
             }
@@ -105,7 +107,11 @@ impl ExplanationDocument {
         let mut out = String::new();
         let now = self.generated_at;
         for entry in &self.quarantine {
-            let _ = writeln!(out, "\n{}", view.style.paint(Tone::Strong, &plain(&format!("in quarantine as {}", entry.id))));
+            let _ = writeln!(
+                out,
+                "\n{}",
+                view.style.paint(Tone::Strong, &plain(&format!("in quarantine as {}", entry.id)))
+            );
             let mut line = |name: &str, text: &str| {
                 let _ = writeln!(out, "  {name:<12}{}", plain(text));
             };

@@ -70,6 +70,26 @@ async fn an_unproved_query_by_id_never_says_alone_that_a_session_is_gone() {
 }
 
 #[tokio::test]
+async fn a_reading_without_live_sessions_proves_no_query_by_id() {
+    let database = Database::with("create table session(id text, deleted_at text)");
+    let store = by_id(&database, "select 1 from session where id = upper(?1)");
+    live_ids(&live(&store).await, &[]);
+    database.write("insert into session(id) values ('new')");
+    assert_eq!(store.is_live(&id("new")).await, Reading::Complete(true));
+}
+
+#[tokio::test]
+async fn a_query_by_id_that_stopped_being_right_is_not_relied_on_any_more() {
+    let database = Database::new();
+    database.write("alter table session add column key text; update session set key = id");
+    let store = by_id(&database, "select 1 from session where key = ?1");
+    live_ids(&live(&store).await, &["ada", "bob", "cyd"]);
+    database.write("update session set key = 'v2-' || id");
+    unavailable(&live(&store).await, &[FIELD, "does not find a session"]);
+    assert_eq!(store.is_live(&id("ada")).await, Reading::Complete(true));
+}
+
+#[tokio::test]
 async fn a_session_that_comes_back_is_seen_by_the_next_answer() {
     let database = Database::new();
     let proved = by_id(&database, "select 1 from session where id = ?1 and deleted_at is null");

@@ -83,7 +83,9 @@ fn quarantined(world: &World, name: &str) -> std::path::PathBuf {
 /// Every change is in the journal, once.
 fn explained(world: &World, at: &str) {
     let records = world.listed().records;
-    for (op, name) in [(Op::Quarantine, 1), (Op::Quarantine, 2), (Op::Quarantine, 3), (Op::Restore, 2), (Op::Condemn, 3)] {
+    for (op, name) in
+        [(Op::Quarantine, 1), (Op::Quarantine, 2), (Op::Quarantine, 3), (Op::Restore, 2), (Op::Condemn, 3)]
+    {
         let done = |event: &Event| matches!(event, Event::Done(step) if step.op == op && step.name == id(name));
         assert_eq!(records.iter().filter(|record| done(&record.event)).count(), 1, "{op:?} {name}, {at}");
     }

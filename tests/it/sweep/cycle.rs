@@ -38,7 +38,11 @@ fn an_orphan_is_quarantined_then_condemned_and_purged_and_nothing_else_changes()
     assert_eq!(fs::read_dir(world.root().join(".hygiene/purging")).unwrap().count(), 0);
 
     let records = world.listed().records;
-    let about = |op: Op| records.iter().filter(move |r| matches!(&r.event, Event::Done(s) | Event::Purged(s) if s.op == op && s.name == id(1)));
+    let about = |op: Op| {
+        records
+            .iter()
+            .filter(move |r| matches!(&r.event, Event::Done(s) | Event::Purged(s) if s.op == op && s.name == id(1)))
+    };
     for op in [Op::Quarantine, Op::Condemn, Op::Purge] {
         assert_eq!(about(op).count(), 1, "{op:?} is in the journal once");
     }

@@ -16,8 +16,7 @@ pub(super) type FileSystemOf = fn(&Path) -> io::Result<u32>;
 
 /// Asks the kernel.
 pub(super) fn file_system(path: &Path) -> io::Result<u32> {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // magic numbers have 32 bits
-    Ok(rustix::fs::statfs(path)?.f_type as u32)
+    Ok(rustix::fs::statfs(path)?.f_type as u32) // magic numbers have 32 bits
 }
 
 /// Which file it is: a file that came in its place may have got its inode number, but not its time of birth.

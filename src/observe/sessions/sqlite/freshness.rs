@@ -19,8 +19,8 @@ pub(super) fn time_of(value: ValueRef<'_>) -> Option<Timestamp> {
     }
 }
 
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)] // a float's own precision; `as` saturates
 fn real(n: f64) -> Option<Timestamp> {
+    // `as` saturates, and the ends are no timestamps
     let milliseconds = if n.abs() > MOST_SECONDS as f64 { n } else { n * 1000.0 };
     Timestamp::from_millisecond(milliseconds as i64).ok()
 }

@@ -1,95 +1,27 @@
 //! File-system calls relative to a held directory handle, and nothing else: no path of more than one component is ever
 //! resolved below the root, no symlink followed, no mount point crossed.
 
+mod error;
+mod facts;
+#[cfg(test)]
+mod tests;
+
+pub use error::{FsError, printable};
+pub use facts::{Facts, Kind};
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use jiff::Timestamp;
-use rustix::fs::{
-    AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Statx, StatxAttributes, StatxFlags, StatxTimestamp,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
-/// What an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Symlink,
-    /// Anything else: files, FIFOs, sockets, devices.
-    Other,
-}
-
-/// What the file system says of one entry, read past any attribute cache.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// What it is.
-    pub kind: Kind,
-    /// Inode number.
-    pub inode: u64,
-    /// Device, as (major, minor).
-    pub device: (u32, u32),
-    /// Id of the mount it was reached through; `None` before Linux 5.8.
-    pub mount: Option<u64>,
-    /// Whether it is the root of a mount; `None` where the kernel does not say.
-    pub mount_root: Option<bool>,
-    /// Permission bits.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Hard links.
-    pub links: u32,
-    /// Bytes allocated on the volume.
-    pub bytes: u64,
-    /// Last modification of content.
-    pub modified: Timestamp,
-    /// Last change of the inode.
-    pub changed: Timestamp,
-    /// Birth, where the file system reports it.
-    pub born: Option<Timestamp>,
-}
-
-/// A failed file-system call: which, on what, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{call} {what}: {errno}{}", way_out(*.errno))]
-pub struct FsError {
-    /// The call.
-    pub call: &'static str,
-    /// The entry it was about.
-    pub what: String,
-    /// The error.
-    pub errno: Errno,
-}
-
-/// What the reader can do about an error, where something is known.
-fn way_out(errno: Errno) -> &'static str {
-    match errno {
-        Errno::ACCESS | Errno::PERM => {
-            " (run as the owner of the workspaces or as root: moving another user's directory needs CAP_DAC_OVERRIDE)"
-        }
-        Errno::MFILE | Errno::NFILE => " (raise the limit on open files, `ulimit -n`)",
-        Errno::NOSPC | Errno::DQUOT => " (the volume is full: free some space and sweep again)",
-        Errno::ROFS => " (the volume is mounted read-only)",
-        Errno::STALE => " (the mount is stale: mount the volume again)",
-        Errno::XDEV => " (a mount point is in the way)",
-        _ => "",
-    }
-}
-
-fn failed<'a>(call: &'static str, what: &'a OsStr) -> impl FnOnce(Errno) -> FsError + 'a {
-    move |errno| FsError { call, what: printable(what), errno }
-}
-
-/// A name or path on one line, control characters escaped.
-pub fn printable(name: &OsStr) -> String {
-    crate::names::EntryName::new(name).to_string()
-}
+use error::failed;
+use facts::facts_of;
 
 /// A held directory. Everything below the root is reached through one of these.
 pub struct Dir {
@@ -103,7 +35,6 @@ impl fmt::Debug for Dir {
     }
 }
 
-const STATX: StatxFlags = StatxFlags::BASIC_STATS.union(StatxFlags::BTIME).union(StatxFlags::MNT_ID);
 const NEVER_OUTSIDE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_XDEV)
@@ -336,9 +267,12 @@ impl Dir {
     pub fn rename_new(&self, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<(), FsError> {
         one_component(name).and_then(|()| one_component(to_name)).map_err(failed("rename", name))?;
         match rustix::fs::renameat_with(&self.fd, name, &to.fd, to_name, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS) => {}
-            other => return other.map_err(failed("rename", name)),
+            Err(Errno::INVAL | Errno::NOSYS) => self.rename_over_placeholder(name, to, to_name),
+            other => other.map_err(failed("rename", name)),
         }
+    }
+
+    fn rename_over_placeholder(&self, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<(), FsError> {
         to.make_dir(to_name)?;
         match rustix::fs::renameat(&self.fd, name, &to.fd, to_name) {
             Ok(()) => Ok(()),
@@ -409,42 +343,9 @@ pub fn sync_file(file: &std::fs::File, name: &OsStr) -> Result<(), FsError> {
 /// Refuses what is not the name of one entry, before the kernel sees it.
 fn one_component(name: &OsStr) -> Result<(), Errno> {
     let bytes = name.as_bytes();
-    if bytes.is_empty() || bytes == b"." || bytes == b".." || bytes.contains(&b'/') { Err(Errno::INVAL) } else { Ok(()) }
-}
-
-fn facts_of(dir: BorrowedFd<'_>, name: &OsStr, flags: AtFlags) -> Result<Facts, Errno> {
-    let flags = flags | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_FORCE_SYNC;
-    let stat = rustix::fs::statx(dir, name, flags, STATX)?;
-    facts_from(&stat).ok_or(Errno::OVERFLOW)
-}
-
-fn facts_from(stat: &Statx) -> Option<Facts> {
-    let has = |flag: StatxFlags| stat.stx_mask & flag.bits() != 0;
-    let kind = match rustix::fs::FileType::from_raw_mode(stat.stx_mode.into()) {
-        rustix::fs::FileType::Directory => Kind::Directory,
-        rustix::fs::FileType::Symlink => Kind::Symlink,
-        _ => Kind::Other,
-    };
-    let mount_root = stat
-        .stx_attributes_mask
-        .contains(StatxAttributes::MOUNT_ROOT)
-        .then(|| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
-    Some(Facts {
-        kind,
-        inode: stat.stx_ino,
-        device: (stat.stx_dev_major, stat.stx_dev_minor),
-        mount: has(StatxFlags::MNT_ID).then_some(stat.stx_mnt_id),
-        mount_root,
-        mode: u32::from(stat.stx_mode) & 0o7777,
-        uid: stat.stx_uid,
-        links: stat.stx_nlink,
-        bytes: stat.stx_blocks.saturating_mul(512),
-        modified: timestamp(stat.stx_mtime)?,
-        changed: timestamp(stat.stx_ctime)?,
-        born: if has(StatxFlags::BTIME) { Some(timestamp(stat.stx_btime)?) } else { None },
-    })
-}
-
-fn timestamp(time: StatxTimestamp) -> Option<Timestamp> {
-    Timestamp::new(time.tv_sec, i32::try_from(time.tv_nsec).ok()?).ok()
+    if bytes.is_empty() || bytes == b"." || bytes == b".." || bytes.contains(&b'/') {
+        Err(Errno::INVAL)
+    } else {
+        Ok(())
+    }
 }

@@ -10,6 +10,7 @@ mod settle;
 
 pub use lock::{Holder, Lock, LockError};
 pub use purge::Condemned;
+pub use restore::Pin;
 
 use std::ffi::OsStr;
 
@@ -128,7 +129,7 @@ impl Act<'_> {
     pub fn carry_out(&mut self, plan: &Plan, live: Option<(u64, jiff::Timestamp)>) {
         for entry in &plan.quarantine {
             if let (Decision::Restore(reason), Some(name)) = (&entry.decision, &entry.name) {
-                let result = self.restore(&entry.id, name, reason.word());
+                let result = self.restore(&entry.id, name, reason.word(), Pin::No);
                 self.note("restore", name, result);
             }
         }

@@ -134,7 +134,10 @@ impl Act<'_> {
         if !self.journal.ledger().purged.contains(&one.id) {
             let evidence = sidecar.map(|sidecar| &sidecar.evidence);
             let (entries, bytes) = evidence.map_or((0, 0), |evidence| (evidence.entries, evidence.bytes));
-            let why = "condemned earlier".to_owned();
+            let why = evidence.map_or_else(
+                || "its entry.json cannot be read".to_owned(),
+                |evidence| format!("condemned after quarantine by sweep {}, plan {}", evidence.sweep, evidence.plan),
+            );
             let step = Step { op: Op::Purge, entry: one.id.clone(), name: name.to_owned(), inode, entries, bytes, why };
             self.journal(Event::Purged(step))?;
             self.acted.reclaimed.directories += 1;

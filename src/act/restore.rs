@@ -5,13 +5,23 @@ use std::ffi::OsStr;
 use rustix::io::Errno;
 
 use super::{Act, Undone};
+use crate::fsio::Dir;
 use crate::journal::{Event, Op, Step};
 use crate::names::EntryId;
 use crate::observe::volume::{KEEP_FILE, WORKSPACE};
 
+/// Whether what is put back gets a keep file, so that no later sweep takes it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+}
+
 impl Act<'_> {
     /// Puts the tree of `entry` back under `name`.
-    pub(crate) fn restore(&mut self, entry: &EntryId, name: &str, why: &str) -> Result<(), Undone> {
+    pub(crate) fn restore(&mut self, entry: &EntryId, name: &str, why: &str, pin: Pin) -> Result<(), Undone> {
         self.go_on()?;
         let folder = self.hygiene.quarantine.open_dir(OsStr::new(entry.as_str()))?;
         let Some(tree) = folder.find(OsStr::new(WORKSPACE))? else {
@@ -27,6 +37,11 @@ impl Act<'_> {
             why: why.to_owned(),
         };
         self.journal(Event::Intent(step.clone()))?;
+        if pin == Pin::Yes
+            && let Err(undone) = pin_tree(&folder)
+        {
+            return Err(self.abandon(&step, undone));
+        }
         let renamed = folder.rename_new(OsStr::new(WORKSPACE), self.root, OsStr::new(name));
         if folder.find(OsStr::new(WORKSPACE))?.is_some() {
             let undone = match renamed {
@@ -50,14 +65,13 @@ impl Act<'_> {
         self.acted.restored.push(name.to_owned());
         Ok(self.remove_folder(entry)?)
     }
+}
 
-    /// Leaves a keep file in a tree that is to be restored by hand, so that no later sweep takes it again.
-    pub(crate) fn pin(&self, entry: &EntryId) -> Result<(), Undone> {
-        let folder = self.hygiene.quarantine.open_dir(OsStr::new(entry.as_str()))?;
-        let tree = folder.open_dir(OsStr::new(WORKSPACE))?;
-        if tree.find(OsStr::new(KEEP_FILE))?.is_none() {
-            tree.write_new(OsStr::new(KEEP_FILE), b"")?;
-        }
-        Ok(())
+/// Leaves a keep file in the tree of an entry.
+fn pin_tree(folder: &Dir) -> Result<(), Undone> {
+    let tree = folder.open_dir(OsStr::new(WORKSPACE))?;
+    if tree.find(OsStr::new(KEEP_FILE))?.is_none() {
+        tree.write_new(OsStr::new(KEEP_FILE), b"")?;
     }
+    Ok(())
 }

@@ -26,10 +26,13 @@ const ALIKE: f64 = 0.75;
 /// verdict is that of the plan for the whole volume; an orphan whose turn it is not yet is inspected all the same, so that
 /// the state of its whole tree is known.
 #[derive(Args, Debug)]
-#[command(after_long_help = "\
+#[command(
+    after_long_help = "\
 Examples:
   hygiene explain -f spec.yaml 0a1b2c3d-0000-4000-8000-00000000abcd
-  hygiene explain -f spec.yaml NAME -o json | jq '.guards[] | select(.decided)'")]
+  hygiene explain -f spec.yaml NAME -o json | jq '.guards[] | select(.decided)'",
+    override_usage = "hygiene explain -f <SPEC>... [OPTIONS] <NAME>"
+)]
 pub(super) struct Explain {
     /// The directory's name, or the id of a quarantine entry
     name: OsString,

@@ -18,11 +18,14 @@ use crate::sweep::list_quarantine;
 /// The journal is on the volume: append-only, one record before each step and one after it, each chained to the one before
 /// by its hash. Reading it checks the chain. An intent is shown only where nothing tells its outcome yet.
 #[derive(Args, Debug)]
-#[command(after_long_help = "\
+#[command(
+    after_long_help = "\
 Examples:
   hygiene journal -f spec.yaml --since 24h
   hygiene journal -f spec.yaml --since 2026-01-31T00:00:00Z --until 2026-02-01T00:00:00Z
-  hygiene journal -f spec.yaml --name NAME -o json | jq '.records[].why'")]
+  hygiene journal -f spec.yaml --name NAME -o json | jq '.records[].why'",
+    override_usage = "hygiene journal -f <SPEC>... [OPTIONS]"
+)]
 pub(super) struct Journal {
     /// Only records from then on: a time such as 2026-01-31T12:00:00Z, or how long ago, such as 24h
     #[arg(long, value_name = "WHEN", value_parser = instant)]
@@ -40,7 +43,7 @@ pub(super) struct Journal {
     #[arg(long, value_name = "ID")]
     sweep: Option<String>,
 
-    /// Show every intent, also where its outcome is known
+    /// Show every intent, also where its outcome is known, and in a table the ids of sweeps and entries
     #[arg(short = 'A', long)]
     all: bool,
 }
@@ -81,7 +84,7 @@ impl Journal {
                 let wanted = |record: &Record| self.wants(record, now) && (self.all || !settled.contains(&record.seq));
                 (JournalDocument::new(policy, listed.records, wanted), Exit::Done)
             });
-            results.add(policy, outcome, |document| document.text(run.view(false)))?;
+            results.add(policy, outcome, |document| document.text(run.view(self.all)))?;
         }
         results.finish()
     }

@@ -90,7 +90,7 @@ pub(super) enum LogFormat {
 /// How long to wait for the lock on the volume.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct LockOptions {
-    /// How long to wait if somebody else works on the volume, such as 30s or 5m; then the exit code is 4
+    /// How long to wait if somebody else works on the volume, such as 30s or 5m; after that the exit code is 4
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub(super) lock_timeout: Duration,
 }

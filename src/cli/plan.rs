@@ -12,12 +12,15 @@ use crate::report::plan;
 /// Reads the volume and the session store, decides about every directory, and prints the plan with its hash. The same
 /// state gives the same plan in a sweep. The exit code is 0 even when a sweep would be held.
 #[derive(Args, Debug)]
-#[command(after_long_help = "\
+#[command(
+    after_long_help = "\
 Examples:
   hygiene plan -f spec.yaml
   hygiene plan -f spec.yaml --all                     list the live workspaces as well
   hygiene plan -f spec.yaml -o json | jq .counts      how many directories have which verdict
-  hygiene plan -f spec.yaml --exit-code               fail (3) when a sweep would be held")]
+  hygiene plan -f spec.yaml --exit-code               fail (3) when a sweep would be held",
+    override_usage = "hygiene plan -f <SPEC>... [OPTIONS]"
+)]
 pub(super) struct Plan {
     /// List every entry, the expected ones as well
     #[arg(short = 'A', long)]

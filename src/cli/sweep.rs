@@ -14,14 +14,17 @@ use crate::report::sweep;
 /// moves confirmed orphans to quarantine, condemns what has been there for its retention, and purges what is condemned.
 /// A gate or a breaker holds all of it but the putting back; the exit code is then 3, in either mode.
 #[derive(Args, Debug)]
-#[command(after_long_help = "\
+#[command(
+    after_long_help = "\
 Examples:
   hygiene sweep -f spec.yaml
   hygiene sweep -f spec.yaml --lock-timeout 1m        wait for another sweep to end
   hygiene sweep -f spec.yaml -o json | jq .quarantined
 
-SIGTERM or SIGINT stops a sweep before its next step (exit code 1); a second SIGINT ends it at once. Either way the next
-sweep finds out what was left unfinished.")]
+SIGTERM or SIGINT stops a sweep before its next step (exit code 1); a second SIGINT ends it at once. \
+Either way the next sweep finds out what was left unfinished.",
+    override_usage = "hygiene sweep -f <SPEC>... [OPTIONS]"
+)]
 pub(super) struct Sweep {
     /// List every entry, the expected ones as well
     #[arg(short = 'A', long)]

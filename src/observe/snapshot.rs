@@ -329,6 +329,13 @@ pub struct Sidecar {
     pub evidence: Evidence,
 }
 
+impl Sidecar {
+    /// Before this it is not condemned: the deadline fixed when it entered, or the one a longer retention gives now.
+    pub fn due(&self, retention: Duration) -> Timestamp {
+        self.deadline.max(crate::clock::after(self.quarantined, retention))
+    }
+}
+
 /// What a quarantining was decided on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

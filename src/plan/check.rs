@@ -3,10 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::{Decision, Plan, Verdict, Victim};
 use crate::clock::{after, before};
 use crate::fsio::Kind;
-use crate::observe::{KeepFileState, Reading, Snapshot, WalkOutcome};
+use crate::names::EntryName;
+use crate::observe::{Health, KeepFileState, Reading, Snapshot, WalkOutcome};
 use crate::policy::{KeepFileRule, Policy};
 
 /// A promise of the design that a plan would break. Always a bug in this program.
@@ -51,6 +54,8 @@ fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
     report(2, all, acts && seen.sessions.complete().is_none(), "the sessions were not read");
     report(2, all, acts && matches!(seen.claims, Some(Reading::Unavailable(_))), "the claims were not read");
     report(13, all, acts && matches!(seen.serving, Some(Reading::Unavailable(_))), "the service's health was not read");
+    let unhealthy = matches!(seen.serving, Some(Reading::Complete(Health::Unhealthy(_))));
+    report(13, all, acts && unhealthy, "the service is not healthy");
     report(8, all, acts && seen.history.complete().is_none(), "our own records were not read");
     report(8, all, acts && plan.held.is_some(), "the plan is held");
     report(11, all, acts && policy.suspend, "the resource is suspended");
@@ -62,7 +67,21 @@ fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
         report(3, all, acts && sessions.freshest.is_some_and(|at| at < oldest), "the rows are stale");
     }
     let (limits, victims) = (&policy.limits, plan.victims.len() as u64);
-    report(8, all, acts && plan.orphans > u64::from(limits.breaker.max_orphans), "there are too many orphans");
+    let breaker = &limits.breaker;
+    if let (Some(sessions), Some(history)) = (seen.sessions.complete(), seen.history.complete()) {
+        let least = 100u32.saturating_sub(breaker.max_session_drop_percent);
+        let dropped = of_hundred(sessions.ids.len(), 100) < of_hundred(history.highest_live.unwrap_or(0), least);
+        report(3, all, acts && dropped, "the number of live sessions fell");
+    }
+    report(8, all, acts && plan.orphans > u64::from(breaker.max_orphans), "there are too many orphans");
+    let share = of_hundred(plan.orphans, 100) > of_hundred(plan.workspaces, breaker.max_orphan_percent);
+    // DESIGN: "per cent only above 10 orphans".
+    report(8, all, acts && plan.orphans > 10 && share, "too many of the workspaces are orphans");
+    let orphans = plan.verdicts.iter().filter(|verdict| match verdict {
+        Verdict::Quarantine(_) => true,
+        Verdict::Keep(reason) => reason.is_orphan(),
+    });
+    report(8, all, orphans.count() as u64 != plan.orphans, "verdicts and the number of orphans disagree");
     report(8, all, victims > u64::from(limits.per_sweep), "there are more victims than perSweep");
     let since = before(plan.now, limits.budget.period);
     let spent = || seen.history.complete().into_iter().flat_map(|h| &h.spent).filter(|spent| spent.at > since);
@@ -74,6 +93,10 @@ fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
     let moved = plan.verdicts.iter().filter(|v| matches!(v, Verdict::Quarantine(_))).count() as u64;
     let distinct: BTreeSet<_> = plan.victims.iter().map(|v| v.index).collect();
     report(8, all, moved != victims || distinct.len() as u64 != victims, "verdicts and victims disagree");
+}
+
+fn of_hundred(count: u64, percent: u32) -> u128 {
+    u128::from(count).saturating_mul(u128::from(percent))
 }
 
 /// How many names below the root yield each victim's id, in canonical form.
@@ -123,34 +146,52 @@ fn one_victim(
             ask(6, *root != victim.root, "its root is another");
             ask(5, root.mount_point, "it is a mount point");
             ask(9, root.newest(policy.activity) > oldest, "its root is young");
-            let pinned = match root.keep_file {
-                KeepFileState::Absent => false,
-                KeepFileState::Pins => true,
-                KeepFileState::PinsUntil(end) => end > plan.now,
-            };
-            ask(1, pinned && policy.keep_file == KeepFileRule::Allow, "a keep file pins it");
+            ask(1, pinned(policy, &root.keep_file, plan.now), "a keep file pins it");
         }
         _ => ask(2, true, "its root was not read"),
     }
     match seen.inspections.get(&victim.index).map(|inspection| &inspection.outcome) {
-        Some(WalkOutcome::Idle { newest, .. }) => ask(9, *newest > oldest, "its tree is young"),
+        Some(WalkOutcome::Idle { newest, bytes, .. }) => {
+            ask(9, *newest > oldest, "its tree is young");
+            ask(8, *bytes != victim.bytes, "its tree is of another size");
+        }
         _ => ask(9, true, "its tree was not found idle"),
     }
 }
 
+fn pinned(policy: &Policy, file: &KeepFileState, now: Timestamp) -> bool {
+    let says = match file {
+        KeepFileState::Absent => false,
+        KeepFileState::Pins => true,
+        KeepFileState::PinsUntil(end) => *end > now,
+    };
+    says && policy.keep_file == KeepFileRule::Allow
+}
+
 fn quarantine(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
-    for planned in plan.quarantine.iter().filter(|planned| planned.decision == Decision::Condemn) {
+    let mut back = BTreeSet::new();
+    for planned in plan.quarantine.iter().filter(|planned| !matches!(planned.decision, Decision::Retain(_))) {
         let mut ask = |promise, broken, what| report(promise, planned.id.as_str(), broken, what);
         let entry = seen.volume.complete().and_then(|v| v.quarantine.iter().find(|entry| entry.id == planned.id));
         let Some((entry, sidecar)) = entry.and_then(|entry| Some((entry, entry.sidecar.complete()?))) else {
             ask(1, true, "it is not in quarantine");
             continue;
         };
+        ask(6, !entry.journalled || entry.tree != Some(sidecar.inode), "it is not what the journal says was moved");
+        if let Decision::Restore(_) = planned.decision {
+            ask(1, entry.name_taken, "its name exists again");
+            ask(1, !back.insert(&sidecar.name), "another entry goes back under its name");
+            continue;
+        }
         ask(1, plan.now < sidecar.deadline, "its retention is not over");
         ask(1, plan.now < after(sidecar.quarantined, policy.retention), "the spec's retention is not over");
-        ask(6, !entry.journalled || entry.tree != Some(sidecar.inode), "it is not what the journal says was moved");
-        let live = seen.sessions.complete().is_none_or(|sessions| sessions.ids.contains(&sidecar.session));
+        let id = &sidecar.session;
+        let lists = |set: &crate::observe::IdSet| set.contains(id) || set.contains_canonical(id);
+        let live = seen.sessions.complete().is_none_or(|sessions| lists(&sessions.ids));
         ask(1, live, "its session is live, or not known not to be");
+        ask(1, seen.claims.as_ref().and_then(Reading::complete).is_some_and(lists), "a container claims it");
+        ask(1, policy.keep.matching(&EntryName::new(&sidecar.name)).is_some(), "a keep glob matches");
+        ask(1, pinned(policy, &entry.keep_file, plan.now), "a keep file pins it");
         let walked = seen.second_walks.get(&planned.id).map(|walk| &walk.outcome);
         let then = sidecar.evidence.newest;
         let idle = matches!(walked, Some(WalkOutcome::Idle { newest, .. }) if *newest <= then);

@@ -1,6 +1,6 @@
 //! The guards, in the order in which they decide. The first that keeps an entry gives the reason; `explain` shows all.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::hold::{HoldReason, unavailable};
 use super::verdict::KeepReason;
@@ -74,7 +74,8 @@ impl Subject<'_> {
     }
 
     fn is_young(&self, time: Timestamp) -> bool {
-        crate::clock::after(time, self.policy.min_age) > self.now
+        let age = self.now.duration_since(time);
+        SignedDuration::try_from(self.policy.min_age).map_or(true, |least| age < least)
     }
 
     /// When the next inspection is due, where one is not due yet.
@@ -131,7 +132,8 @@ fn live(s: &Subject<'_>) -> Option<KeepReason> {
 
 fn near_match(s: &Subject<'_>) -> Option<KeepReason> {
     let sessions = s.seen.sessions.complete()?;
-    sessions.ids.contains_canonical(s.session.as_ref()?).then_some(KeepReason::NearMatch)
+    let id = s.session.as_ref()?;
+    (sessions.ids.contains_canonical(id) && !sessions.ids.contains(id)).then_some(KeepReason::NearMatch)
 }
 
 fn claimed(s: &Subject<'_>) -> Option<KeepReason> {

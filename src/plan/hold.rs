@@ -170,5 +170,7 @@ pub(super) fn breaker(policy: &Policy, seen: &Snapshot, workspaces: u64, orphans
 
 /// Whether `live` is more than `percent` per cent below `highest`.
 pub(super) fn dropped_beyond(live: u64, highest: u64, percent: u32) -> bool {
-    highest > live && highest.saturating_sub(live).saturating_mul(100) > highest.saturating_mul(u64::from(percent))
+    // Wide enough for whatever number a damaged memory may hold: one that saturates would hide the fall.
+    let fell = u128::from(highest.saturating_sub(live));
+    fell.saturating_mul(100) > u128::from(highest).saturating_mul(u128::from(percent))
 }

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 
 use super::guards::pin;
 use super::hold::HoldReason;
-use crate::clock::after;
 use crate::names::{EntryId, EntryName};
 use crate::observe::{Inspection, QuarantineEntry, Reading, Snapshot, WalkOutcome};
 use crate::policy::Policy;
@@ -84,7 +83,7 @@ pub fn assess(
     if let Some(reason) = comes_back(policy, seen, now, entry) {
         return restore(entry, reason);
     }
-    let due = sidecar.deadline.max(after(sidecar.quarantined, policy.retention));
+    let due = sidecar.due(policy.retention);
     if due > now && !skip_retention {
         return Decision::Retain(RetainReason::Retention(due));
     }

@@ -135,10 +135,10 @@ impl ExplanationDocument {
         let text = name.as_str();
         let is_meant =
             |id: &EntryId, of: Option<&str>| text.is_some_and(|text| id.as_str() == text || of == Some(text));
-        let quarantine: Vec<_> = (volume.into_iter().flat_map(|volume| &volume.quarantine))
-            .filter_map(|entry| plan.quarantine.iter().find(|plan| plan.id == entry.id).map(|plan| (entry, plan)))
-            .filter(|(entry, plan)| is_meant(&entry.id, plan.name.as_deref()))
-            .map(|(entry, decided)| EntryDocument::decided(policy, entry, &decided.decision, plan.now))
+        let meant = plan.quarantine.iter().filter(|entry| is_meant(&entry.id, entry.name.as_deref()));
+        let seen = |id: &EntryId| volume?.quarantine.iter().find(|entry| entry.id == *id);
+        let quarantine: Vec<_> = meant
+            .filter_map(|entry| Some(EntryDocument::decided(policy, seen(&entry.id)?, &entry.decision, plan.now)))
             .collect();
         let journal: Vec<_> = records
             .iter()

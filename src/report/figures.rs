@@ -1,5 +1,6 @@
 //! What the documents and the tables both tell about the sources.
 
+use super::table::count;
 use crate::observe::{Health, Reading, Snapshot};
 
 /// What one source answered.
@@ -15,17 +16,17 @@ pub(super) struct Source {
 pub(super) fn sources(seen: &Snapshot) -> [Source; 5] {
     let volume = |volume: &crate::observe::Volume| {
         let (entries, quarantine) = (volume.entries.len(), volume.quarantine.len());
-        format!("{entries} entries below the root, {quarantine} in quarantine")
+        format!("{} below the root, {quarantine} in quarantine", count(entries as u64, "entry", "entries"))
     };
-    let sessions = |sessions: &crate::observe::LiveSessions| format!("{} live sessions", sessions.ids.len());
+    let sessions = |sessions: &crate::observe::LiveSessions| count(sessions.ids.len(), "live session", "live sessions");
     let serving = |health: &Health| match health {
         Health::Healthy => "the serving containers are healthy".to_owned(),
         Health::Unhealthy(why) => format!("unhealthy: {why}"),
     };
-    let claims = |ids: &crate::observe::IdSet| format!("{} claims", ids.len());
+    let claims = |ids: &crate::observe::IdSet| count(ids.len(), "claim", "claims");
     let history = |history: &crate::observe::History| match history.highest_live {
         None => "no earlier sweep is remembered".to_owned(),
-        Some(highest) => format!("at most {highest} live sessions in the last 7 days"),
+        Some(highest) => format!("at most {} in the last 7 days", count(highest, "live session", "live sessions")),
     };
     [
         source("volume", Some(&seen.volume), volume),

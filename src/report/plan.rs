@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 
 use super::documents::{Counts, mode};
 use super::figures;
+use super::quarantine::{told_apart, with_ids};
 use super::table::{Style, Tone, count, plain};
 use super::text::{ago, size, until};
-use crate::clock::after;
 use crate::names::EntryName;
-use crate::observe::{Reading, Sidecar, WalkOutcome};
+use crate::observe::{Reading, WalkOutcome};
 use crate::plan::{Decision, KeepReason, RetainReason, Verdict};
 use crate::policy::{Mode, Policy};
 use crate::sweep::Observed;
@@ -48,7 +48,7 @@ pub(super) fn heading(view: View<'_>, policy: &Policy, observed: &Observed, titl
         let _ = writeln!(out, "{name:<10}{}", view.style.paint(tone, &plain(text)));
     };
     line("root", Tone::Plain, &policy.root.to_string_lossy());
-    line("mode", Tone::Plain, if policy.suspend { "suspended" } else { mode(policy.mode) });
+    line("mode", Tone::Plain, &format!("{}{}", mode(policy.mode), if policy.suspend { ", suspended" } else { "" }));
     line("plan", Tone::Plain, &format!("{} at {}", plan.hash, plan.now.strftime("%Y-%m-%d %H:%M:%SZ")));
     for source in figures::sources(snapshot) {
         let tone = match source.state {
@@ -156,34 +156,36 @@ fn rank(verdict: &Verdict) -> u8 {
     }
 }
 
-/// When the retention of a quarantined tree is over.
-pub(super) fn due(policy: &Policy, sidecar: &Sidecar) -> jiff::Timestamp {
-    sidecar.deadline.max(after(sidecar.quarantined, policy.retention))
-}
-
 /// What happens to the entries of the quarantine.
 pub(super) fn quarantine(view: View<'_>, policy: &Policy, observed: &Observed) -> String {
     let Observed { snapshot, plan } = observed;
     let Some(volume) = snapshot.volume.complete() else { return String::new() };
     let mut out = String::new();
     if !plan.quarantine.is_empty() {
-        let mut grid = view.style.grid(&["IN QUARANTINE", "DECISION", "REASON", "GOES", "SIZE", "BECAUSE", "ENTRY"]);
+        let headers = ["IN QUARANTINE", "DECISION", "REASON", "GOES", "SIZE", "BECAUSE", "ENTRY"];
+        let names = plan.quarantine.iter().map(|entry| entry.name.as_deref());
+        let mut grid = view.style.grid(with_ids(&headers, view.all || !told_apart(names)));
         for entry in &plan.quarantine {
-            let found = volume.quarantine.iter().find(|one| one.id == entry.id);
-            let sidecar = found.and_then(|one| one.sidecar.complete());
+            let found = volume.quarantine.binary_search_by(|one| one.id.cmp(&entry.id)).ok();
+            let sidecar = found.and_then(|index| volume.quarantine[index].sidecar.complete());
             let tone = match &entry.decision {
                 Decision::Restore(_) => Tone::Good,
                 Decision::Condemn => Tone::Alarm,
                 Decision::Retain(RetainReason::Retention(_)) => Tone::Plain,
                 Decision::Retain(_) => Tone::Warn,
             };
+            let because = match &entry.decision {
+                // The column before says it.
+                Decision::Retain(RetainReason::Retention(_)) => String::new(),
+                other => other.message(plan.now),
+            };
             grid.row([
                 (tone, entry.name.as_deref().unwrap_or("(unknown)")),
                 (tone, entry.decision.kind()),
                 (tone, entry.decision.reason()),
-                (Tone::Plain, &sidecar.map_or_else(|| "-".into(), |s| until(due(policy, s), plan.now))),
+                (Tone::Plain, &sidecar.map_or_else(|| "-".into(), |s| until(s.due(policy.retention), plan.now))),
                 (Tone::Plain, &sidecar.map_or_else(|| "-".into(), |s| size(s.evidence.bytes))),
-                (Tone::Plain, &entry.decision.message(plan.now)),
+                (Tone::Plain, &because),
                 (Tone::Dim, entry.id.as_str()),
             ]);
         }

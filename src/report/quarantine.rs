@@ -1,10 +1,12 @@
 //! What is in quarantine, since when, and when it goes.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::documents::ResourceDocument;
-use super::plan::{View, due};
+use super::plan::View;
 use super::table::{Tone, count, plain};
 use super::text::{ago, size, until};
 use crate::names::{EntryId, SessionId};
@@ -69,7 +71,9 @@ impl QuarantineDocument {
         if self.entries.is_empty() {
             return format!("{title}\n\nnothing is in quarantine\n");
         }
-        let mut grid = view.style.grid(&["NAME", "SINCE", "GOES", "SIZE", "ENTRIES", "STATE", "ENTRY"]);
+        let headers = ["NAME", "SINCE", "GOES", "SIZE", "ENTRIES", "STATE", "BECAUSE", "ENTRY"];
+        let names = self.entries.iter().map(|entry| entry.name.as_deref());
+        let mut grid = view.style.grid(with_ids(&headers, view.all || !told_apart(names)));
         for entry in &self.entries {
             let tone = match entry.reason {
                 "Retention" => Tone::Plain,
@@ -83,7 +87,8 @@ impl QuarantineDocument {
                 (Tone::Plain, &entry.due.map_or_else(|| "-".into(), |at| until(at, self.generated_at))),
                 (Tone::Plain, &evidence.map_or_else(|| "-".into(), |e| size(e.bytes))),
                 (Tone::Plain, &evidence.map_or_else(|| "-".into(), |e| e.entries.to_string())),
-                (tone, &entry.message),
+                (tone, entry.reason),
+                (Tone::Plain, if entry.reason == "Retention" { "" } else { &entry.message }),
                 (Tone::Dim, entry.id.as_str()),
             ]);
         }
@@ -95,6 +100,20 @@ impl QuarantineDocument {
             size(bytes),
             view.spec
         )
+    }
+}
+
+/// Whether names alone tell the entries apart.
+pub(super) fn told_apart<'a>(names: impl Iterator<Item = Option<&'a str>>) -> bool {
+    let mut seen = BTreeSet::new();
+    names.into_iter().all(|name| name.is_some_and(|name| seen.insert(name)))
+}
+
+/// `headers` with the last one, the id, only where it is of use: it is long, and people go by names.
+pub(super) fn with_ids<'a>(headers: &'a [&'a str], ids: bool) -> &'a [&'a str] {
+    match headers {
+        [shorter @ .., _] if !ids => shorter,
+        all => all,
     }
 }
 
@@ -112,7 +131,7 @@ impl EntryDocument {
             name: sidecar.map(|sidecar| sidecar.name.clone()),
             session: sidecar.map(|sidecar| sidecar.session.clone()),
             quarantined: sidecar.map(|sidecar| sidecar.quarantined),
-            due: sidecar.map(|sidecar| due(policy, sidecar)),
+            due: sidecar.map(|sidecar| sidecar.due(policy.retention)),
             decision: decision.kind(),
             reason: decision.reason(),
             message: match decision {

@@ -1,8 +1,15 @@
 //! Tables and coloured text for people. Whoever prints says whether there is a terminal; nothing here looks.
 
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
 
 use crate::names::EntryName;
+
+/// The one column whose text may be broken over several lines: a name or an id in pieces cannot be copied.
+const FLEXIBLE: &str = "BECAUSE";
+/// A column narrower than this is no help to anybody; then the terminal breaks the lines.
+const NARROWEST: u16 = 24;
+/// Spaces between two columns.
+const GAP: u16 = 2;
 
 /// How to draw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,21 +55,15 @@ impl Style {
     pub fn grid(self, headers: &[&str]) -> Grid {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        if self.fit {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-        } else {
-            table.set_content_arrangement(ContentArrangement::Disabled);
-        }
         if self.color {
             table.enforce_styling();
-        } else {
-            table.force_no_tty();
         }
         table.set_header(headers.iter().map(|header| self.cell(Tone::Strong, header)));
         for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+            column.set_padding((0, GAP));
         }
-        Grid { style: self, table, rows: 0 }
+        let flexible = headers.iter().position(|header| *header == FLEXIBLE);
+        Grid { style: self, table, flexible, rows: 0 }
     }
 
     fn cell(self, tone: Tone, text: &str) -> Cell {
@@ -86,14 +87,16 @@ impl Style {
 pub struct Grid {
     style: Style,
     table: Table,
+    flexible: Option<usize>,
     rows: usize,
 }
 
 impl Grid {
-    /// Adds a row; what comes from outside may hold control characters, so every cell is made printable.
+    /// Adds a row, whose cells beyond the headers are left out; what comes from outside may hold control characters, so every cell is made printable.
     pub fn row<const N: usize>(&mut self, cells: [(Tone, &str); N]) {
         let style = self.style;
-        self.table.add_row(cells.iter().map(|(tone, text)| style.cell(*tone, &plain(text))));
+        let columns = self.table.column_count();
+        self.table.add_row(cells.iter().take(columns).map(|(tone, text)| style.cell(*tone, &plain(text))));
         self.rows += 1;
     }
 
@@ -103,8 +106,26 @@ impl Grid {
     }
 
     /// The table as text, ending with a newline.
-    pub fn finish(self) -> String {
+    pub fn finish(mut self) -> String {
+        self.fit();
         format!("{}\n", self.table.trim_fmt())
+    }
+
+    fn fit(&mut self) {
+        self.table.set_content_arrangement(ContentArrangement::Disabled);
+        let (true, Some(flexible), Some(width)) = (self.style.fit, self.flexible, self.table.width()) else { return };
+        let widths = self.table.column_max_content_widths();
+        let others: u16 = widths.iter().enumerate().filter(|(n, _)| *n != flexible).map(|(_, width)| width + GAP).sum();
+        let left = width.saturating_sub(others);
+        if left < NARROWEST {
+            return;
+        }
+        self.table.set_content_arrangement(ContentArrangement::Dynamic);
+        for (n, column) in self.table.column_iter_mut().enumerate() {
+            if n != flexible {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
     }
 }
 
@@ -136,7 +157,7 @@ mod tests {
     fn a_row_is_a_line_and_control_characters_do_not_reach_the_terminal() {
         let mut grid = Style::default().grid(&["NAME", "WHY"]);
         grid.row([(Tone::Alarm, "a\x1b[2Jb\nc"), (Tone::Plain, "x")]);
-        assert_eq!(grid.finish(), "NAME               WHY\na\\u{1b}[2Jb\\nc  x\n");
+        assert_eq!(grid.finish(), "NAME            WHY\na\\u{1b}[2Jb\\nc  x\n");
     }
 
     #[test]

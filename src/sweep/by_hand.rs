@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use super::observing::{Volumes, observe_and_plan, walk_quarantined};
 use super::{Context, Fresh, Held, Observed, Sources, SweepError, Swept, new_sweep, on_own_thread};
-use crate::act::Acted;
+use crate::act::{Acted, Pin, Undone};
 use crate::fsio::Dir;
 use crate::journal::{self, Ledger, Record};
 use crate::names::EntryId;
@@ -76,31 +76,28 @@ pub async fn restore_now(
     sources: Sources,
     context: Context,
     wanted: Vec<String>,
-    pin: bool,
+    pin: Pin,
 ) -> Result<Acted, SweepError> {
     on_own_thread(move |handle| {
         let held = hold(&policy, &context)?;
         let ledger = journal::read(&held.hygiene.journal, |_| ())?;
-        let answers = Fresh { sources: &sources, handle };
+        let answers = Fresh { sources: &sources, handle, stop: &context.stop };
         let new_id = || EntryId::new((context.new_id)());
         let mut act = held.act(&policy, &context, &answers, &new_id, ledger, new_sweep(&context));
         act.settle();
         let entries = entries(&policy, &held.root, &held.hygiene, act.journal.ledger())?;
         for entry in find_entries(&entries, &wanted)? {
             let name = entry.sidecar.complete().map(|sidecar| sidecar.name.clone());
-            let result = match &name {
-                None => Err(crate::act::Undone::Wrong(format!(
-                    "its name is not known: {}",
-                    entry.sidecar.unavailable().unwrap_or_default()
-                ))),
-                Some(_) if entry.name_taken => Err(crate::act::Undone::Wrong(format!(
+            let result = match &entry.sidecar {
+                Reading::Unavailable(why) => Err(Undone::Wrong(format!("its name is not known: {why}"))),
+                Reading::Complete(sidecar) if entry.tree != Some(sidecar.inode) => {
+                    Err(Undone::Wrong("its tree is not the one its entry.json tells of; look at it by hand".into()))
+                }
+                Reading::Complete(_) if entry.name_taken => Err(Undone::Wrong(format!(
                     "RestoreConflict: its name exists again, so it stays in quarantine as {}; move one of the two away",
                     entry.id
                 ))),
-                Some(name) => {
-                    let pinned = if pin { act.pin(&entry.id) } else { Ok(()) };
-                    pinned.and_then(|()| act.restore(&entry.id, name, "by hand"))
-                }
+                Reading::Complete(sidecar) => act.restore(&entry.id, &sidecar.name, "by hand", pin),
             };
             let called = name.unwrap_or_else(|| entry.id.to_string());
             act.note("restore", &called, result);
@@ -134,7 +131,7 @@ fn purge_blocking(
     let policy = &Policy { limits: Limits { per_sweep: 0, ..policy.limits.clone() }, ..policy.clone() };
     let held = hold(policy, context)?;
     let ledger = journal::read(&held.hygiene.journal, |_| ())?;
-    let answers = Fresh { sources, handle };
+    let answers = Fresh { sources, handle, stop: &context.stop };
     let new_id = || EntryId::new((context.new_id)());
     let id = new_sweep(context);
     let mut act = held.act(policy, context, &answers, &new_id, ledger, id.clone());
@@ -157,10 +154,10 @@ fn purge_blocking(
         let name = entry.sidecar.complete().map_or_else(|| entry.id.to_string(), |sidecar| sidecar.name.clone());
         let result = match &decision {
             Decision::Condemn => act.condemn(&entry.id, &name, "by hand"),
-            Decision::Restore(reason) => act.restore(&entry.id, &name, reason.word()),
+            Decision::Restore(reason) => act.restore(&entry.id, &name, reason.word(), Pin::No),
             // A hold is the report's to tell, once and for all entries.
             Decision::Retain(RetainReason::Held(_)) => Ok(()),
-            Decision::Retain(_) => Err(crate::act::Undone::Wrong(decision.message(now))),
+            Decision::Retain(_) => Err(Undone::Wrong(decision.message(now))),
         };
         condemned |= decision == Decision::Condemn && result.is_ok();
         act.note("purge", &name, result);

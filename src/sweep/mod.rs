@@ -9,6 +9,8 @@ mod observing;
 pub use by_hand::{Listed, find_entries, list_quarantine, purge_now, restore_now};
 pub use observing::{Observed, inspect_one};
 
+use observing::unless_stopped;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,6 +160,14 @@ pub async fn sweep(policy: Arc<Policy>, sources: Sources, context: Context) -> R
 fn enforce(policy: &Policy, sources: &Sources, context: &Context, handle: &Handle) -> Result<Swept, SweepError> {
     let id = new_sweep(context);
     let nothing_done = |observed| Ok(Swept { id: id.clone(), observed, acted: Acted::default() });
+    if !has_folder(policy)? {
+        // Before anything is written to a volume that was never written to: is it one?
+        let observed = observing::read_only(policy, sources, context, handle);
+        if observed.plan.held.is_some() || observed.plan.workspaces == 0 {
+            refuse_broken(policy, &observed)?;
+            return nothing_done(observed);
+        }
+    }
     let held = match Held::take(policy, context)? {
         Some(held) => held,
         // Nothing to hold: the root cannot be read, or there is nothing in it. Either way nothing is written there.
@@ -171,7 +181,7 @@ fn enforce(policy: &Policy, sources: &Sources, context: &Context, handle: &Handl
             return nothing_done(observing::observe_and_plan(policy, sources, context, handle, &seen));
         }
     };
-    let answers = Fresh { sources, handle };
+    let answers = Fresh { sources, handle, stop: &context.stop };
     let new_id = || EntryId::new((context.new_id)());
     let mut act = held.act(policy, context, &answers, &new_id, ledger, id.clone());
     act.settle();
@@ -189,6 +199,13 @@ fn enforce(policy: &Policy, sources: &Sources, context: &Context, handle: &Handl
         acted.errors.push(crate::act::StepError { name: ".hygiene".into(), step: "remember", message });
     }
     Ok(Swept { id, observed, acted })
+}
+
+/// Whether our folder is on the volume already.
+fn has_folder(policy: &Policy) -> Result<bool, SweepError> {
+    // A root that cannot be opened has its place in the plan.
+    let Ok(root) = Dir::open_root(&policy.root) else { return Ok(false) };
+    Ok(Hygiene::open(&root, &policy.root)?.is_some())
 }
 
 /// The root, our folder and the lock on it, held together.
@@ -254,12 +271,13 @@ fn refuse_broken(policy: &Policy, observed: &Observed) -> Result<(), SweepError>
 struct Fresh<'a> {
     sources: &'a Sources,
     handle: &'a Handle,
+    stop: &'a Stop,
 }
 
 impl FreshAnswers for Fresh<'_> {
     fn speaks_for(&self, id: &SessionId) -> Reading<bool> {
         self.handle.block_on(async {
-            let mut anybody = match self.sources.sessions.is_live(id).await {
+            let mut anybody = match unless_stopped(self.stop, self.sources.sessions.is_live(id)).await {
                 Reading::Complete(live) => live,
                 unavailable => return unavailable,
             };

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::future::Future;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -15,10 +17,13 @@ use crate::observe::volume::{
 use crate::observe::{Health, History, IdSet, Inspection, Reading, Snapshot, Volume, WalkOutcome};
 use crate::plan::{Plan, WORK_BUDGET, candidates, plan};
 use crate::policy::Policy;
+use crate::stop::Stop;
 
 /// Threads that walk trees and read roots. Fewer than the 64 calls one EFS client can have in flight (NFSv4.1 slots of
 /// the Linux client), so that the service on the same host keeps its share.
 const THREADS: usize = 16;
+/// How long a request to stop may go unseen while a source is waited for.
+const STOP_LATENCY: Duration = Duration::from_millis(20);
 
 /// What one sweep saw, and the plan that follows from it.
 #[derive(Clone, Debug)]
@@ -65,7 +70,7 @@ pub(super) fn observe_and_plan(
     seen: &Volumes<'_>,
 ) -> Observed {
     let volume = listing(policy, seen);
-    let (sessions, serving, claims) = handle.block_on(ask(sources));
+    let (sessions, serving, claims) = handle.block_on(ask(sources, &context.stop));
     let history = history(context, seen);
     let mut snapshot = Snapshot {
         volume,
@@ -112,10 +117,24 @@ fn listing(policy: &Policy, seen: &Volumes<'_>) -> Reading<Volume> {
     read().map_err(|why| format!("{}: {why}", policy.root.display())).into()
 }
 
+/// Awaits a source, or answers for it that it was not waited for: a request to stop does not wait for a slow database. The
+/// source stops what it does when its future is dropped.
+pub(super) async fn unless_stopped<T>(stop: &Stop, source: impl Future<Output = Reading<T>>) -> Reading<T> {
+    let stopped = async {
+        while !stop.requested() {
+            tokio::time::sleep(STOP_LATENCY).await;
+        }
+    };
+    tokio::select! {
+        answer = source => answer,
+        () = stopped => Reading::Unavailable("asked to stop before it answered".into()),
+    }
+}
+
 type Answers = (Reading<crate::observe::LiveSessions>, Option<Reading<Health>>, Option<Reading<IdSet>>);
 
-async fn ask(sources: &Sources) -> Answers {
-    let sessions = sources.sessions.live().await;
+async fn ask(sources: &Sources, stop: &Stop) -> Answers {
+    let sessions = unless_stopped(stop, sources.sessions.live()).await;
     let (mut serving, mut claims) = (None, None);
     for source in &sources.containers {
         serving = both(serving, source.serving().await, |a, b| match (a, b) {
@@ -176,10 +195,15 @@ fn inspect(policy: &Policy, context: &Context, root: &Dir, first: &Plan, snapsho
     let look = |index: &usize| {
         let started = context.clock.now();
         let name = volume.entries.get(*index).map_or(OsStr::new(""), |entry| entry.name.as_os_str());
-        let walk_for =
-            Walk { activity: policy.activity, young_after, now: started, count_root: true, stop: &context.stop };
+        let walk_for = Walk {
+            activity: policy.activity,
+            young_after,
+            now: started,
+            count_root: true,
+            stop: &context.stop,
+            progress: &*context.progress,
+        };
         let outcome = walk(root, name, walk_for);
-        context.progress.advance(cost(&outcome));
         Inspection { started, outcome }
     };
     let (mut confirmed, mut spent) = (0, 0);
@@ -230,12 +254,17 @@ pub(super) fn walk_quarantined(
     let outcome = match hygiene.quarantine.open_dir(OsStr::new(id.as_str())) {
         Err(error) => WalkOutcome::Incomplete { why: error.to_string() },
         Ok(folder) => {
-            let walk_for =
-                Walk { activity: policy.activity, young_after, now: started, count_root: false, stop: &context.stop };
+            let walk_for = Walk {
+                activity: policy.activity,
+                young_after,
+                now: started,
+                count_root: false,
+                stop: &context.stop,
+                progress: &*context.progress,
+            };
             walk(&folder, OsStr::new(WORKSPACE), walk_for)
         }
     };
-    context.progress.advance(cost(&outcome));
     Inspection { started, outcome }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods)] // a test is an entry point: it may ask for the time
 
+mod cli;
 mod sessions_sqlite;
 mod spec;
 mod sweep;

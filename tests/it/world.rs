@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{AtFlags, Timespec, Timestamps};
-use workspace_hygiene::act::Acted;
+use workspace_hygiene::act::{Acted, Pin};
 use workspace_hygiene::clock::Clock;
 use workspace_hygiene::observe::sessions;
 use workspace_hygiene::policy::{Policy, PolicyOptions};
@@ -159,7 +159,7 @@ impl World {
         self.try_sweep(self.sources()).unwrap().acted
     }
 
-    pub fn restore(&self, names: &[&str], pin: bool) -> Result<Acted, SweepError> {
+    pub fn restore(&self, names: &[&str], pin: Pin) -> Result<Acted, SweepError> {
         let names = names.iter().map(ToString::to_string).collect();
         self.runtime.block_on(sweep::restore_now(self.policy(), self.sources(), self.context(), names, pin))
     }

@@ -12,13 +12,20 @@ use crate::sweep::{find_entries, list_quarantine};
 /// Writes nothing and waits for nobody. The session store is not asked: what has a live session again goes back with the
 /// next sweep.
 #[derive(Args, Debug)]
-#[command(after_long_help = "\
+#[command(
+    after_long_help = "\
 Examples:
   hygiene quarantine list -f spec.yaml
-  hygiene quarantine list -f spec.yaml -o json | jq -r '.entries[] | [.name, .due] | @tsv'")]
+  hygiene quarantine list -f spec.yaml -o json | jq -r '.entries[] | [.name, .due] | @tsv'",
+    override_usage = "hygiene quarantine list -f <SPEC>... [OPTIONS] [NAMES]..."
+)]
 pub(super) struct List {
     /// Only these, each by its name or by the id of its quarantine entry
     names: Vec<String>,
+
+    /// Show the ids of the entries in a table as well
+    #[arg(short = 'A', long)]
+    all: bool,
 }
 
 impl List {
@@ -31,7 +38,7 @@ impl List {
                 let entries = find_entries(&listed.entries, &self.names)?;
                 Ok((QuarantineDocument::new(policy, &entries, now), Exit::Done))
             });
-            results.add(policy, outcome, |document| document.text(run.view(false)))?;
+            results.add(policy, outcome, |document| document.text(run.view(self.all)))?;
         }
         results.finish()
     }

@@ -12,6 +12,7 @@ use super::{Meant, Selection, called};
 use crate::act::Acted;
 use crate::report::by_hand::PurgeDocument;
 use crate::report::quarantine::QuarantineDocument;
+use crate::report::table::count;
 use crate::sweep::{Swept, purge_now};
 
 /// Purge workspaces from quarantine now, for ever
@@ -20,10 +21,13 @@ use crate::sweep::{Swept, purge_now};
 /// second time, and a gate or a breaker holds it (exit code 3). What turns out to be needed is put back instead. Asks
 /// before it begins, unless --yes is given.
 #[derive(Args, Debug)]
-#[command(after_long_help = "\
+#[command(
+    after_long_help = "\
 Examples:
   hygiene quarantine purge -f spec.yaml NAME
-  hygiene quarantine purge -f spec.yaml --all --yes")]
+  hygiene quarantine purge -f spec.yaml --all --yes",
+    override_usage = "hygiene quarantine purge -f <SPEC>... [OPTIONS] <NAMES|--all>"
+)]
 pub(super) struct Purge {
     #[command(flatten)]
     selection: Selection,
@@ -92,12 +96,13 @@ fn name_what_stays(meant: &Meant, swept: &mut Swept) {
 /// Lists what would go, and asks.
 fn confirmed(run: &Run, meant: &[Meant]) -> bool {
     let now = run.process.clock.now();
-    let mut n = 0;
+    let mut entries = 0;
     for meant in meant.iter().filter(|meant| !meant.entries.is_empty()) {
-        n += meant.entries.len();
+        entries += meant.entries.len() as u64;
         say(QuarantineDocument::new(&meant.policy, &meant.entries, now).text(run.view(false)));
     }
-    let _ = write!(io::stderr(), "Remove {n} of them for ever, with everything inside? Type yes: ");
+    let workspaces = count(entries, "workspace", "workspaces");
+    let _ = write!(io::stderr(), "Remove {workspaces} for ever, with everything inside? Type yes: ");
     let _ = io::stderr().flush();
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"

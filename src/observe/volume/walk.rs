@@ -11,6 +11,7 @@ use crate::clock::{TOLERANCE, after};
 use crate::fsio::{Dir, Facts, FsError, Kind, printable};
 use crate::observe::WalkOutcome;
 use crate::policy::Activity;
+use crate::progress::Progress;
 use crate::stop::Stop;
 
 /// A tree deeper than this is not walked to its end, and so is kept: every level holds a file descriptor. EFS itself
@@ -20,7 +21,7 @@ const DEEPEST: usize = 1_500;
 const MARKS: [&str; 2] = ["identity", "journal"];
 
 /// What a walk looks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Walk<'a> {
     /// Which times count.
     pub activity: Activity,
@@ -32,6 +33,17 @@ pub struct Walk<'a> {
     pub count_root: bool,
     /// Asked before each call.
     pub stop: &'a Stop,
+    /// Told of each directory that was looked through.
+    pub progress: &'a dyn Progress,
+}
+
+impl std::fmt::Debug for Walk<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Walk")
+            .field("activity", &self.activity)
+            .field("young_after", &self.young_after)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Walks the tree `name` in `parent`, up to the first thing that decides.
@@ -90,10 +102,12 @@ impl Walker<'_> {
         }
         let mut pending = Vec::new();
         let mut decided = Ok(());
+        let before = self.entries;
         let ended = dir.for_each(|child, _| {
             decided = self.child(&dir, &name, child, &mut pending);
             decided.is_ok()
         });
+        self.walk.progress.advance(self.entries - before);
         decided?;
         ended.map_err(|e| self.incomplete(Some(&name), &e))?;
         self.levels.push(Level { dir, name, pending });

@@ -139,9 +139,11 @@ impl ExplanationDocument {
     }
 }
 
-/// Records of the journal as a table; nothing where there are none.
+/// Records of the journal as a table, with all ids if all is asked for; nothing where there are none.
 pub fn journal(view: View<'_>, records: &[Record]) -> String {
-    let mut grid = view.style.grid(&["TIME", "STEP", "OUTCOME", "NAME", "SIZE", "BECAUSE", "ENTRY", "SWEEP"]);
+    let headers = ["TIME", "STEP", "OUTCOME", "NAME", "SIZE", "BECAUSE", "ENTRY", "SWEEP"];
+    // Two ids of 36 characters leave a terminal no room for the reason.
+    let mut grid = view.style.grid(if view.all { &headers } else { &headers[..6] });
     for record in records {
         let step = record.event.step();
         let (tone, outcome) = match &record.event {

@@ -27,7 +27,7 @@ fn told(plan: &Plan) -> Expected {
 
 #[test]
 fn the_planner_and_the_oracle_agree() {
-    in_every_world(40_000, |world| {
+    in_every_world(30_000, |world| {
         prop_assert_eq!(told(&world.plan()), world.expected());
         Ok(())
     });
@@ -35,12 +35,17 @@ fn the_planner_and_the_oracle_agree() {
 
 #[test]
 fn every_entry_has_one_verdict_and_victims_stay_within_the_limits() {
-    in_every_world(10_000, |world| {
+    in_every_world(5_000, |world| {
         let (plan, limits) = (world.plan(), &world.policy().limits);
         let listed = if world.down.contains(&super::world::Source::Volume) { 0 } else { world.places.len() };
         prop_assert_eq!(plan.verdicts.len(), listed);
-        let moved: BTreeSet<_> =
-            plan.verdicts.iter().enumerate().filter(|(_, v)| matches!(v, Verdict::Quarantine(_))).map(|(i, _)| i).collect();
+        let moved: BTreeSet<_> = plan
+            .verdicts
+            .iter()
+            .enumerate()
+            .filter(|(_, v)| matches!(v, Verdict::Quarantine(_)))
+            .map(|(i, _)| i)
+            .collect();
         prop_assert_eq!(moved, plan.victims.iter().map(|v| v.index).collect::<BTreeSet<_>>());
         for victim in &plan.victims {
             prop_assert_eq!(&victim.name, &world.places[victim.index].name);
@@ -53,7 +58,7 @@ fn every_entry_has_one_verdict_and_victims_stay_within_the_limits() {
 
 #[test]
 fn the_first_guard_that_keeps_is_the_reason_that_is_told() {
-    in_every_world(5_000, |world| {
+    in_every_world(4_000, |world| {
         let seen = world.snapshot();
         let plan = plan(world.policy(), &seen, world.now);
         // Each explanation makes a plan of its own, so only three entries are asked about.
@@ -81,7 +86,7 @@ fn the_first_guard_that_keeps_is_the_reason_that_is_told() {
 #[test]
 fn the_generated_worlds_reach_every_reason() {
     let seen = Mutex::new(BTreeSet::new());
-    in_every_world(6_000, |world| {
+    in_every_world(5_000, |world| {
         let expected = world.expected();
         let mut seen = seen.lock().unwrap();
         seen.extend(expected.verdicts);

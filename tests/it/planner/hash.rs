@@ -21,16 +21,22 @@ fn breaker(plan: &Plan) -> Option<&'static str> {
     plan.held.as_ref().map(|hold| hold.reason).filter(|reason| reason.kind() == HoldKind::Breaker).map(|r| r.word())
 }
 
-fn with_root(world: &World, index: usize, change: impl FnOnce(&mut workspace_hygiene::observe::DirectoryFacts)) -> PlanHash {
+fn with_root(
+    world: &World,
+    index: usize,
+    change: impl FnOnce(&mut workspace_hygiene::observe::DirectoryFacts),
+) -> PlanHash {
     let mut world = world.clone();
-    let Some(Reading::Complete(root)) = &mut world.places[index].root else { unreachable!("an orphan's root was read") };
+    let Some(Reading::Complete(root)) = &mut world.places[index].root else {
+        unreachable!("an orphan's root was read")
+    };
     change(root);
     world.plan().hash
 }
 
 #[test]
 fn the_hash_changes_with_each_orphan_and_not_with_what_is_kept() {
-    in_every_world(8_000, |world| {
+    in_every_world(5_000, |world| {
         let before = world.plan();
         let orphans = orphans(&before);
         prop_assert_eq!(orphans.len() as u64, before.orphans);
@@ -38,7 +44,9 @@ fn the_hash_changes_with_each_orphan_and_not_with_what_is_kept() {
         if let Some(&orphan) = orphans.get(usize::from(world.dice[0]).checked_rem(orphans.len()).unwrap_or(0)) {
             prop_assert_ne!(&with_root(world, orphan, |root| root.inode += 1), &before.hash);
             if world.spec().any_activity {
-                prop_assert_ne!(&with_root(world, orphan, |root| root.changed = later(root.changed, -1)), &before.hash);
+                let other = |time: Timestamp| later(time, if time == Timestamp::MIN { 1 } else { -1 });
+                let changed = with_root(world, orphan, |root| root.changed = other(root.changed));
+                prop_assert_ne!(&changed, &before.hash);
             }
             let mut renamed = world.clone();
             let name = renamed.places[orphan].name.to_string();
@@ -68,7 +76,7 @@ fn the_hash_changes_with_each_orphan_and_not_with_what_is_kept() {
 
 #[test]
 fn the_hash_changes_with_the_resource_the_volume_and_the_breaker() {
-    in_every_world(4_000, |world| {
+    in_every_world(3_000, |world| {
         let (seen, before) = (world.snapshot(), world.plan());
         let mut policy = world.policy().clone();
         policy.resource.name.push('x');
@@ -94,7 +102,7 @@ fn the_hash_changes_with_the_resource_the_volume_and_the_breaker() {
 
 #[test]
 fn the_hash_does_not_change_with_the_time_of_day() {
-    in_every_world(3_000, |world| {
+    in_every_world(2_000, |world| {
         let (seen, before) = (world.snapshot(), world.plan());
         let later: Timestamp = world.now + SignedDuration::from_secs(i64::from(world.dice[0]) * 60);
         let after = plan(world.policy(), &seen, later);

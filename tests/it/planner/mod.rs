@@ -2,14 +2,16 @@
 //! plans of named situations.
 
 mod agree;
+mod checker;
+mod doubt;
+mod extremes;
+mod golden;
+mod hash;
 mod oracle;
-mod oracle_limits;
-mod oracle_quarantine;
+mod protocol;
+mod sources;
 mod specs;
+mod spellings;
 mod tape;
 mod world;
 mod worlds;
-mod doubt;
-mod hash;
-mod protocol;
-mod sources;

@@ -19,7 +19,7 @@ pub struct Keeps {
 }
 
 /// What a spec says.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Spec {
     pub shape: usize,
     pub keep: usize,
@@ -42,10 +42,7 @@ pub struct Spec {
 
 pub const SHAPES: [Shape; 5] = [
     Shape { pattern: "^(?<session>.*)$", session: |name| (!name.contains('\n')).then_some(name) },
-    Shape {
-        pattern: "^ws-(?<session>.*)$",
-        session: |name| name.strip_prefix("ws-").filter(|id| !id.contains('\n')),
-    },
+    Shape { pattern: "^ws-(?<session>.*)$", session: |name| name.strip_prefix("ws-").filter(|id| !id.contains('\n')) },
     Shape {
         pattern: "^(?<session>[0-9a-f-]{36})$",
         session: |name| (name.len() == 36 && name.chars().all(|c| "0123456789abcdef-".contains(c))).then_some(name),

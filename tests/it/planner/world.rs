@@ -13,7 +13,7 @@ use workspace_hygiene::observe::{
 use workspace_hygiene::plan::{Plan, plan};
 use workspace_hygiene::policy::Policy;
 
-use super::specs::{CASES, Spec};
+use super::specs::{CASES, KEEPS, SHAPES, Spec};
 
 pub const SECOND: i128 = 1_000_000_000;
 pub const HOUR: i128 = 3_600 * SECOND;
@@ -88,11 +88,8 @@ impl World {
             purging: Vec::new(),
         };
         let health = |well| if well { Health::Healthy } else { Health::Unhealthy("collab-0 is not ready".into()) };
-        let history = History {
-            spent: self.spent.clone(),
-            highest_live: self.highest_live,
-            inspected: self.notes.clone(),
-        };
+        let history =
+            History { spent: self.spent.clone(), highest_live: self.highest_live, inspected: self.notes.clone() };
         Snapshot {
             volume: self.read(Source::Volume, volume),
             sessions: self.read(Source::Sessions, sessions),
@@ -149,10 +146,8 @@ pub fn victims(plan: &Plan) -> Vec<EntryName> {
 /// One line for each thing: a failure is read by people.
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let policy = self.policy();
-        writeln!(f, "spec: mode {:?}, suspend {}, pattern {:?}", policy.mode, policy.suspend, policy.pattern)?;
-        writeln!(f, "  keep {:?}, {:?}, activity {:?}", policy.keep, policy.keep_file, policy.activity)?;
-        writeln!(f, "  min age {:?}, retention {:?}, {:?}", policy.min_age, policy.retention, policy.limits)?;
+        let (pattern, globs) = (SHAPES[self.spec().shape].pattern, KEEPS[self.spec().keep].globs);
+        writeln!(f, "pattern {pattern}, keep {globs:?}, {:?}", self.spec())?;
         writeln!(f, "now: {}, down: {:?}", self.now, self.down)?;
         writeln!(f, "live: {:?}, canary {:?}, freshest {:?}", self.live, self.canary, self.freshest)?;
         writeln!(f, "healthy: {:?}, claims {:?}", self.healthy, self.claims)?;

@@ -13,42 +13,9 @@ use workspace_hygiene::observe::{
 };
 
 use super::specs::CASES;
+use super::spellings::{ODD_NAMES, SPELLINGS};
 use super::tape::Tape;
 use super::world::{HOUR, Kept, Place, SECOND, SOURCES, World, later};
-
-/// One id in the ways two systems may spell it.
-const SPELLINGS: [&[&str]; 8] = [
-    &[
-        "0a1b2c3d-0000-4000-8000-00000000abcd",
-        "0A1B2C3D-0000-4000-8000-00000000ABCD",
-        "0a1b2c3d00004000800000000000abcd",
-        "{0a1b2c3d-0000-4000-8000-00000000abcd}",
-        "urn:uuid:0a1b2c3d-0000-4000-8000-00000000abcd",
-        " 0a1b2c3d-0000-4000-8000-00000000abcd",
-    ],
-    &["c0ffee0a", "C0FFEE0A", "c0FFee0a", "c0ffee0a "],
-    &["caf\u{e9}", "cafe\u{301}", "CAF\u{c9}", "CAFE\u{301}"],
-    &["stra\u{df}e", "strasse", "STRASSE"],
-    &["kilo", "\u{212a}ilo", "KILO", "\u{ff4b}ilo"],
-    &["alpha", "Alpha", "ALPHA", "alpha\u{a0}"],
-    &["00000010", "0000-0010"],
-    &["b2", "B2"],
-];
-
-const ODD_NAMES: [&[u8]; 12] = [
-    b".hygiene",
-    b"\xff\xfe",
-    b"ws-\xff",
-    b"shared-cache",
-    b"lost+found",
-    b"ws-",
-    b"ws-.",
-    b"ws-..",
-    b"a\nb",
-    b"tmp-x",
-    b"README.md",
-    b"ws-apple",
-];
 
 impl World {
     pub fn of(tape: &mut Tape<'_>) -> Self {
@@ -61,9 +28,27 @@ impl World {
             places: Vec::new(),
             quarantine: Vec::new(),
             live: Vec::new(),
-            canary: tape.pick(&[None, Some(true), Some(true), Some(true), Some(true), Some(true), Some(true), Some(false)]),
+            canary: tape.pick(&[
+                None,
+                Some(true),
+                Some(true),
+                Some(true),
+                Some(true),
+                Some(true),
+                Some(true),
+                Some(false),
+            ]),
             freshest: None,
-            healthy: tape.pick(&[None, Some(true), Some(true), Some(true), Some(true), Some(true), Some(true), Some(false)]),
+            healthy: tape.pick(&[
+                None,
+                Some(true),
+                Some(true),
+                Some(true),
+                Some(true),
+                Some(true),
+                Some(true),
+                Some(false),
+            ]),
             claims: tape.chance(128).then(Vec::new),
             spent: Vec::new(),
             highest_live: tape.chance(100).then(|| u64::from(tape.byte() % 8)),
@@ -105,7 +90,12 @@ impl World {
         for n in 10..20 + tape.below(4) {
             let root = Some(Reading::Complete(self.facts(&mut Tape::blank())));
             let inspection = Some(self.inspection(&mut Tape::blank()));
-            self.places.push(Place { name: EntryName::new(format!("{prefix}{n}")), kind: Some(Kind::Directory), root, inspection });
+            self.places.push(Place {
+                name: EntryName::new(format!("{prefix}{n}")),
+                kind: Some(Kind::Directory),
+                root,
+                inspection,
+            });
         }
     }
 
@@ -191,7 +181,15 @@ impl World {
         let born = if tape.chance(12) { Some(self.border(tape)) } else { None };
         let keep_file = if tape.chance(25) { self.keep_file(tape) } else { KeepFileState::Absent };
         let mount_point = tape.chance(8);
-        DirectoryFacts { inode: 100 + u64::from(tape.byte()), device: (0, 7), modified, changed, born, mount_point, keep_file }
+        DirectoryFacts {
+            inode: 100 + u64::from(tape.byte()),
+            device: (0, 7),
+            modified,
+            changed,
+            born,
+            mount_point,
+            keep_file,
+        }
     }
 
     fn keep_file(&self, tape: &mut Tape<'_>) -> KeepFileState {

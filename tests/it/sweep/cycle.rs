@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use workspace_hygiene::act::Pin;
 use workspace_hygiene::journal::{Event, Op};
 use workspace_hygiene::plan::{HoldReason, KeepReason, Verdict};
 use workspace_hygiene::sweep::SweepError;
@@ -112,7 +113,7 @@ fn a_name_that_exists_again_is_never_overwritten() {
     let acted = world.sweep();
     assert_eq!(acted.restored.len(), 0);
     assert_eq!(world.quarantined_trees().len(), 1);
-    let error = world.restore(&[&id(1)], false).unwrap().errors.remove(0);
+    let error = world.restore(&[&id(1)], Pin::No).unwrap().errors.remove(0);
     assert!(error.message.starts_with("RestoreConflict"), "{}", error.message);
     fs::remove_dir(world.root().join(id(1))).unwrap();
     assert_eq!(world.sweep().restored, [id(1)]);
@@ -123,7 +124,7 @@ fn a_restore_by_hand_pins_and_the_pin_holds() {
     let world = World::new();
     world.workspace(&id(1), 30 * DAY);
     world.sweep();
-    assert_eq!(world.restore(&[&id(1)], true).unwrap().restored, [id(1)]);
+    assert_eq!(world.restore(&[&id(1)], Pin::Yes).unwrap().restored, [id(1)]);
     world.pass(30 * DAY);
     assert_eq!(world.sweep().quarantined.len(), 0);
     let plan = world.plan().plan;
@@ -160,7 +161,7 @@ fn report_mode_writes_nothing() {
     assert_eq!(swept.acted, Default::default());
     assert!(!world.root().join(".hygiene").exists());
     assert_eq!(manifest(&world.root()), before);
-    assert!(matches!(world.restore(&[&id(1)], true), Err(SweepError::ReportMode)));
+    assert!(matches!(world.restore(&[&id(1)], Pin::Yes), Err(SweepError::ReportMode)));
     assert!(matches!(world.purge(&[&id(1)]), Err(SweepError::ReportMode)));
 }
 
@@ -169,6 +170,19 @@ fn an_empty_root_is_not_written_to() {
     let world = World::new();
     assert_eq!(world.sweep(), Default::default());
     assert_eq!(fs::read_dir(world.root()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_root_that_is_no_volume_of_ours_is_not_written_to() {
+    // Nothing in it yields a session id; and one whose sessions cannot be read.
+    let world = World::new();
+    fs::create_dir(world.root().join("etc")).unwrap();
+    assert_eq!(world.sweep(), Default::default());
+    world.workspace(&id(1), 30 * DAY);
+    world.db("delete from session");
+    let swept = world.try_sweep(world.sources()).unwrap();
+    assert_eq!(swept.observed.plan.held.map(|hold| hold.reason), Some(HoldReason::TooFewLiveSessions));
+    assert!(!world.root().join(".hygiene").exists());
 }
 
 #[test]

@@ -179,3 +179,31 @@ fn a_row_that_comes_back_before_it_is_condemned_keeps_it() {
     assert_eq!(acted.quarantined.len(), 0);
     assert_eq!(world.quarantined_trees().len(), 1);
 }
+
+/// A database that never answers.
+struct Mute;
+
+#[async_trait]
+impl SessionStore for Mute {
+    async fn live(&self) -> Reading<LiveSessions> {
+        std::future::pending().await
+    }
+
+    async fn is_live(&self, _: &SessionId) -> Reading<bool> {
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn a_request_to_stop_does_not_wait_for_the_database() {
+    let (world, path) = world_with_one_orphan();
+    let stop = world.stop.clone();
+    let asking = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        stop.request();
+    });
+    let swept = world.try_sweep(Sources { sessions: Arc::new(Mute), containers: Vec::new() }).unwrap();
+    asking.join().unwrap();
+    assert!(swept.observed.plan.held.is_some());
+    assert!(path.exists());
+}

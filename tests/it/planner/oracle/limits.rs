@@ -1,6 +1,6 @@
 //! The oracle's limits: whether an orphan goes is a matter of sums over those before it in line.
 
-use super::world::{SECOND, World};
+use super::super::world::{SECOND, World};
 
 /// What one sweep may take.
 pub struct Limits {

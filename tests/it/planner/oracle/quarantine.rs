@@ -4,17 +4,14 @@ use std::collections::BTreeMap;
 
 use workspace_hygiene::observe::{Reading, Sidecar, WalkOutcome};
 
-use super::world::{Kept, SECOND, World};
+use super::super::world::{Kept, SECOND, World};
 
 type Decisions = BTreeMap<String, (&'static str, &'static str)>;
 
 /// What must become of each entry of the quarantine, by its id.
 pub fn expected(world: &World, held: bool) -> Decisions {
-    let mut decisions: Decisions = world
-        .quarantine
-        .iter()
-        .map(|kept| (kept.entry.id.to_string(), decide(world, kept, held)))
-        .collect();
+    let mut decisions: Decisions =
+        world.quarantine.iter().map(|kept| (kept.entry.id.to_string(), decide(world, kept, held))).collect();
     let going_back = decisions.iter().filter(|(_, decision)| decision.0 == "Restore").map(|(id, _)| id.clone());
     for id in going_back.collect::<Vec<_>>() {
         let own = sidecar_of(world, &id);

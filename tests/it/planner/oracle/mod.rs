@@ -2,12 +2,16 @@
 //! saturating times, every objection collected at once and the reason picked by precedence, limits as sums over what
 //! comes before.
 
+mod limits;
+mod quarantine;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use workspace_hygiene::fsio::Kind;
 use workspace_hygiene::observe::{DirectoryFacts, InspectionNote, KeepFileState, Reading, WalkOutcome};
 
+use self::limits::Limits;
 use super::specs::{KEEPS, SHAPES};
 use super::world::{HOUR, Kept, Place, SECOND, Source, World};
 
@@ -91,7 +95,9 @@ impl World {
 
     fn workspaces(&self) -> impl Iterator<Item = &Place> {
         (self.places.iter()).filter(|place| {
-            place.name.as_str() != Some(".hygiene") && place.kind == Some(Kind::Directory) && self.id_of(place).is_some()
+            place.name.as_str() != Some(".hygiene")
+                && place.kind == Some(Kind::Directory)
+                && self.id_of(place).is_some()
         })
     }
 
@@ -212,7 +218,16 @@ impl World {
             let held = Some(("Gate", "SourceUnavailable"));
             let (verdicts, victims, inspections) = (Vec::new(), Vec::new(), Vec::new());
             let (quarantine, second_walks) = (BTreeMap::new(), Vec::new());
-            return Expected { held, verdicts, victims, quarantine, workspaces: 0, orphans: 0, inspections, second_walks };
+            return Expected {
+                held,
+                verdicts,
+                victims,
+                quarantine,
+                workspaces: 0,
+                orphans: 0,
+                inspections,
+                second_walks,
+            };
         }
         let known = Known {
             names: self.places.iter().filter_map(|place| self.id_of(place)).map(plain).collect(),
@@ -228,7 +243,7 @@ impl World {
             _ => unreachable!("an orphan's root was read"),
         });
         let mut verdicts: Vec<&str> = objections.iter().map(|reason| reason.unwrap_or("?")).collect();
-        let limits = super::oracle_limits::Limits::of(self);
+        let limits = Limits::of(self);
         let mut inspections = Vec::new();
         let mut ready = Vec::new();
         for i in line {
@@ -250,8 +265,8 @@ impl World {
             verdicts[i] = limits.answer(&sizes[..=turn]);
             victims.extend((verdicts[i] == "NoLiveSession").then_some(i));
         }
-        let quarantine = super::oracle_quarantine::expected(self, held.is_some());
-        let second_walks = super::oracle_quarantine::walks(self, &quarantine);
+        let quarantine = quarantine::expected(self, held.is_some());
+        let second_walks = quarantine::walks(self, &quarantine);
         let workspaces = self.workspaces().count();
         Expected { held, verdicts, victims, quarantine, workspaces, orphans, inspections, second_walks }
     }

@@ -91,13 +91,22 @@ pub enum Op {
     Purge,
 }
 
+/// A workspace that was moved to quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// Inode of its root.
+    pub inode: u64,
+    /// Its name below the volume's root.
+    pub name: String,
+}
+
 /// What the whole journal adds up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Intents without an outcome, in order.
     pub open: Vec<Step>,
-    /// Inode of every entry that was moved to quarantine and neither restored nor condemned since.
-    pub quarantined: BTreeMap<EntryId, u64>,
+    /// Every entry that was moved to quarantine and neither restored nor condemned since.
+    pub quarantined: BTreeMap<EntryId, Moved>,
     /// Inode of every entry that was condemned: nothing else in the purge folder is ours to remove.
     pub condemned: BTreeMap<EntryId, u64>,
     /// Entries whose tree is gone.
@@ -124,8 +133,16 @@ pub enum JournalError {
         /// What is wrong.
         why: String,
     },
+    /// A file of the journal was listed and could not be found.
+    #[error("journal: {file} was listed and then not found; sweep again")]
+    Vanished {
+        /// The file.
+        file: String,
+    },
     /// An earlier record could not be made durable.
-    #[error("journal: an earlier record could not be made durable, so nothing more is done; sweep again")]
+    #[error(
+        "journal: a record could not be made durable, or somebody else writes, so nothing more is done; sweep again"
+    )]
     Closed,
     /// The chain does not hold.
     #[error("journal: the chain breaks at {file} line {line}: a line was changed, added or removed by somebody else")]
@@ -142,7 +159,7 @@ impl Ledger {
     /// settling will find done.
     pub fn moved(&self, id: &EntryId, inode: u64) -> bool {
         let meant = |step: &Step| step.op == Op::Quarantine && step.entry == *id && step.inode == inode;
-        self.quarantined.get(id) == Some(&inode) || self.open.iter().any(meant)
+        self.quarantined.get(id).is_some_and(|moved| moved.inode == inode) || self.open.iter().any(meant)
     }
 
     fn add(&mut self, record: &Record) {
@@ -156,7 +173,8 @@ impl Ledger {
                 close(&mut self.open, step);
                 match step.op {
                     Op::Quarantine => {
-                        self.quarantined.insert(step.entry.clone(), step.inode);
+                        let moved = Moved { inode: step.inode, name: step.name.clone() };
+                        self.quarantined.insert(step.entry.clone(), moved);
                         self.spent.push(Spent { at: record.at, bytes: step.bytes });
                     }
                     Op::Condemn => {
@@ -177,7 +195,8 @@ impl Ledger {
 
 /// Reads the journal in `dir` from its first line, checks the chain, calls `each` with every record, and adds them up.
 ///
-/// A last line without its newline was never made durable, so nothing was done on the strength of it: it is left out.
+/// A file's last line that has no newline or is no record was never made durable, so nothing was done on the strength of
+/// it: it is left out. Should it have been durable and damaged later, the tree it told of counts as not ours, and stays.
 ///
 /// # Errors
 /// When a file cannot be read, a line is no record, or the chain does not hold.
@@ -187,17 +206,21 @@ pub fn read(dir: &Dir, mut each: impl FnMut(&Record)) -> Result<Ledger, JournalE
     files.sort();
     let mut ledger = Ledger::default();
     for name in files {
-        let content = dir.read_file(&name, FILE_LIMIT)?.unwrap_or_default();
         let file = crate::fsio::printable(&name);
-        let whole = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        for (index, line) in content[..whole].split_inclusive(|byte| *byte == b'\n').enumerate() {
+        // Listed and then not there: its records are unknown, not absent.
+        let content = dir.read_file(&name, FILE_LIMIT)?.ok_or_else(|| JournalError::Vanished { file: file.clone() })?;
+        let mut rest = lines(&content).enumerate().peekable();
+        while let Some((index, text)) = rest.next() {
             let line_number = index + 1;
-            let text = &line[..line.len() - 1];
-            let record: Record = serde_json::from_slice(text).map_err(|e| JournalError::Damaged {
-                file: file.clone(),
-                line: line_number,
-                why: e.to_string(),
-            })?;
+            let record: Record = match serde_json::from_slice(text) {
+                Ok(record) => record,
+                // A machine that lost power may leave a last line half written, filled up with anything.
+                Err(error) if rest.peek().is_none() => {
+                    tracing::warn!(file, line = line_number, %error, "a torn last line of the journal is left out");
+                    break;
+                }
+                Err(e) => return Err(JournalError::Damaged { file, line: line_number, why: e.to_string() }),
+            };
             let expected = ledger.head.as_deref().unwrap_or(GENESIS);
             if record.prev != expected || record.seq != ledger.last + 1 {
                 return Err(JournalError::BrokenChain { file, line: line_number });
@@ -276,11 +299,18 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
-    /// A file of our own. One of that name can only be what a killed predecessor left without a whole line.
+    /// A file of our own. One of that name can only be what a killed predecessor left without a whole record: it is set
+    /// aside. One that holds a record means that somebody else writes, and then nothing more is done.
     fn fresh(&self, name: &OsString) -> Result<File, JournalError> {
         let file = match self.dir.create_file(name) {
             Err(e) if e.errno == rustix::io::Errno::EXIST => {
-                self.dir.unlink(name)?;
+                let content = self.dir.read_file(name, FILE_LIMIT)?.ok_or(JournalError::Closed)?;
+                if lines(&content).any(|line| serde_json::from_slice::<Record>(line).is_ok()) {
+                    return Err(JournalError::Closed);
+                }
+                let mut aside = name.clone();
+                aside.push(format!(".torn-{}", self.sweep));
+                self.dir.rename_new(name, self.dir, &aside)?;
                 self.dir.create_file(name)?
             }
             other => other?,
@@ -288,4 +318,10 @@ impl<'a> Journal<'a> {
         self.dir.sync()?;
         Ok(file)
     }
+}
+
+/// The whole lines of a file, without their newlines.
+fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let whole = content.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    content[..whole].split_inclusive(|byte| *byte == b'\n').map(|line| &line[..line.len() - 1])
 }

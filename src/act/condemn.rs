@@ -3,10 +3,12 @@
 use std::ffi::OsStr;
 
 use super::{Act, Undone};
+use crate::fsio::printable;
 use crate::journal::{Event, Op, Step};
 use crate::names::EntryId;
-use crate::observe::volume::{ENTRY, WORKSPACE, read_keep_file};
-use crate::observe::{KeepFileState, Sidecar};
+use crate::observe::volume::{ENTRY, WORKSPACE, Walk, read_keep_file, walk};
+use crate::observe::{KeepFileState, Sidecar, WalkOutcome};
+use crate::progress::Unwatched;
 
 /// Longest sidecar that is read, in bytes.
 const SIDECAR_LIMIT: u64 = 64 * 1024;
@@ -27,16 +29,23 @@ impl Act<'_> {
             why: format!("{why}, quarantined {} by sweep {}", sidecar.quarantined, sidecar.evidence.sweep),
         };
         self.journal(Event::Intent(step.clone()))?;
-        if let Err(undone) = self.nobody_speaks_for(&sidecar.session).and_then(|()| self.go_on()) {
+        let asked = self.nobody_speaks_for(&sidecar.session).and_then(|()| self.still_idle(entry, &sidecar));
+        if let Err(undone) = asked.and_then(|()| self.go_on()) {
             return Err(self.abandon(&step, undone));
         }
-        let renamed = self.hygiene.quarantine.rename(id, &self.hygiene.purging, id);
-        if self.hygiene.purging.find(id)?.is_none() {
+        let renamed = self.hygiene.quarantine.rename_new(id, &self.hygiene.purging, id);
+        // What the call answered is only a hint; what the two names say is what happened.
+        if self.hygiene.quarantine.find(id)?.is_some() {
             let undone = match renamed {
                 Err(e) => Undone::Fs(e),
                 Ok(()) => Undone::Wrong("the rename succeeded and moved nothing".into()),
             };
             return Err(self.abandon(&step, undone));
+        }
+        let moved = self.hygiene.purging.open_dir(id)?.find(OsStr::new(WORKSPACE))?;
+        if moved.is_none_or(|tree| tree.inode != sidecar.inode) {
+            // The intent stays open: the next sweep looks again.
+            return Err(Undone::Wrong("it left quarantine and is not where it was moved to".into()));
         }
         self.hygiene.purging.sync()?;
         self.hygiene.quarantine.sync()?;
@@ -54,9 +63,18 @@ impl Act<'_> {
         let sidecar: Sidecar =
             serde_json::from_slice(&content).map_err(|e| Undone::Wrong(format!("entry.json: {e}")))?;
         let tree = folder.facts(OsStr::new(WORKSPACE))?;
-        let ours = self.journal.ledger().quarantined.get(entry) == Some(&tree.inode);
+        let ours = self.journal.ledger().quarantined.get(entry).is_some_and(|moved| moved.inode == tree.inode);
         if !ours || tree.inode != sidecar.inode || tree.born != sidecar.born || !folder.same_mount(&tree) {
             return Err(Undone::Wrong("its tree is not the one the journal says was moved here".into()));
+        }
+        let mut strange = None;
+        folder.for_each(|name, _| {
+            strange = Some(name).filter(|name| *name != ENTRY && *name != WORKSPACE).map(printable);
+            strange.is_none()
+        })?;
+        if let Some(name) = strange {
+            // A process whose working directory is the workspace writes here when it writes to `..`.
+            return Err(Undone::Wrong(format!("its folder holds {name}, which is not ours; move it away")));
         }
         match read_keep_file(&folder.open_dir(OsStr::new(WORKSPACE))?, self.policy)? {
             KeepFileState::Pins => return Err(Undone::Changed("a keep file appeared".into())),
@@ -66,5 +84,24 @@ impl Act<'_> {
             KeepFileState::PinsUntil(_) | KeepFileState::Absent => {}
         }
         Ok(sidecar)
+    }
+
+    /// The last look before the step that cannot be taken back: the plan's second walk may be minutes old by now, and a
+    /// process that still has a directory of the tree open can write to it.
+    fn still_idle(&self, entry: &EntryId, sidecar: &Sidecar) -> Result<(), Undone> {
+        let folder = self.hygiene.quarantine.open_dir(OsStr::new(entry.as_str()))?;
+        let walk_for = Walk {
+            activity: self.policy.activity,
+            young_after: sidecar.evidence.newest,
+            now: self.clock.now(),
+            root_was_moved: true,
+            stop: self.stop,
+            progress: &Unwatched,
+        };
+        match walk(&folder, OsStr::new(WORKSPACE), walk_for) {
+            WalkOutcome::Idle { .. } => Ok(()),
+            WalkOutcome::Young { path, .. } => Err(Undone::Changed(format!("{path} was written to just now"))),
+            other => Err(Undone::Changed(format!("its tree cannot be called idle any more: {other:?}"))),
+        }
     }
 }

@@ -23,6 +23,8 @@ use crate::stop::Stop;
 const SIDECAR_LIMIT: u64 = 64 * 1024;
 /// A directory deeper than this is first moved up beside its tree, so that open handles do not grow with depth.
 const DEEPEST: usize = 128;
+/// What a directory is called that was moved up, before its number.
+const MOVED_UP: &str = "deep-";
 /// How often a directory is read again that still holds something after everything in it was removed.
 const PASSES: u32 = 4;
 /// Longest time between two looks at the request to stop while waiting for the rate limit.
@@ -115,7 +117,7 @@ impl Act<'_> {
             moved_up: 0,
             errors: Vec::new(),
         };
-        let result = remover.everything_but_the_sidecar();
+        let result = remover.trees();
         let errors = remover.errors;
         let failed = errors.len();
         for (path, error) in errors.into_iter().take(NAMED_ERRORS) {
@@ -174,11 +176,12 @@ struct Remover<'a> {
 }
 
 impl Remover<'_> {
-    /// Removes every entry of the folder but the sidecar. Trees that were moved up meanwhile are entries like others.
-    fn everything_but_the_sidecar(&mut self) -> Result<(), Undone> {
+    /// Removes the tree, and what was moved up from it. Anything else in the folder is not ours: it stays, and the folder
+    /// with it.
+    fn trees(&mut self) -> Result<(), Undone> {
         loop {
             let mut names = self.folder.names()?;
-            names.retain(|(name, _)| name != ENTRY);
+            names.retain(|(name, _)| name == WORKSPACE || is_moved_up(name));
             let before = self.errors.len();
             for (name, _) in &names {
                 let folder = self.folder;
@@ -300,7 +303,7 @@ impl Remover<'_> {
         self.wait()?;
         let moved = loop {
             self.moved_up += 1;
-            let name = OsString::from(format!("deep-{}", self.moved_up));
+            let name = OsString::from(format!("{MOVED_UP}{}", self.moved_up));
             let result = with_rights(&level.dir, || level.dir.rename_new(child, self.folder, &name));
             match result {
                 Err(e) if e.errno == Errno::EXIST => {}
@@ -337,6 +340,12 @@ impl Remover<'_> {
             }
         }
     }
+}
+
+/// Whether a name is one that a deep directory was given beside its tree.
+fn is_moved_up(name: &OsStr) -> bool {
+    let number = name.to_str().and_then(|name| name.strip_prefix(MOVED_UP));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Runs `remove`, and once more with every right on the directory where the first try lacked one: a tree may hold

@@ -53,8 +53,10 @@ impl Act<'_> {
             let left = self.root.find(OsStr::new(&name))?;
             let undone = match (renamed, left) {
                 (Err(e), Some(_)) => Undone::Fs(e),
-                (_, None) => Undone::Changed("it vanished before it could be moved".into()),
                 (Ok(()), Some(_)) => Undone::Wrong("the rename succeeded and moved nothing".into()),
+                // Vanished, or a network file system that does not show yet what it did: the intent stays open, and the
+                // next sweep looks again.
+                (_, None) => return Err(Undone::Changed("it is found under neither of its two names".into())),
             };
             return Err(self.give_up(&step, undone));
         };

@@ -8,7 +8,9 @@ use super::{Act, Undone};
 use crate::fsio::Dir;
 use crate::journal::{Event, Op, Step};
 use crate::names::EntryId;
-use crate::observe::volume::{KEEP_FILE, WORKSPACE};
+use crate::observe::KeepFileState;
+use crate::observe::volume::{KEEP_FILE, WORKSPACE, read_keep_file};
+use crate::policy::KeepFileRule;
 
 /// Whether what is put back gets a keep file, so that no later sweep takes it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,7 @@ impl Act<'_> {
         };
         self.journal(Event::Intent(step.clone()))?;
         if pin == Pin::Yes
-            && let Err(undone) = pin_tree(&folder)
+            && let Err(undone) = self.pin_tree(&folder)
         {
             return Err(self.abandon(&step, undone));
         }
@@ -67,11 +69,21 @@ impl Act<'_> {
     }
 }
 
-/// Leaves a keep file in the tree of an entry.
-fn pin_tree(folder: &Dir) -> Result<(), Undone> {
-    let tree = folder.open_dir(OsStr::new(WORKSPACE))?;
-    if tree.find(OsStr::new(KEEP_FILE))?.is_none() {
-        tree.write_new(OsStr::new(KEEP_FILE), b"")?;
+impl Act<'_> {
+    /// Leaves a keep file in the tree of an entry, one that pins for ever in place of one whose date is over.
+    fn pin_tree(&self, folder: &Dir) -> Result<(), Undone> {
+        if self.policy.keep_file == KeepFileRule::Ignore {
+            let why = "spec.workspaces.keepFile is Ignore, so nothing can be pinned; restore it with --no-pin";
+            return Err(Undone::Wrong(why.into()));
+        }
+        let tree = folder.open_dir(OsStr::new(WORKSPACE))?;
+        match read_keep_file(&tree, self.policy)? {
+            KeepFileState::Absent => tree.write_new(OsStr::new(KEEP_FILE), b"")?,
+            KeepFileState::PinsUntil(end) if end <= self.clock.now() => {
+                tree.replace_file(OsStr::new(KEEP_FILE), b"")?
+            }
+            KeepFileState::PinsUntil(_) | KeepFileState::Pins => {}
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -68,12 +68,17 @@ impl Act<'_> {
         self.journal(if done { Event::Done(step) } else { Event::Abandoned(step) })
     }
 
-    /// Removes folders of the quarantine that hold no tree and are not on record as holding one.
+    /// Removes folders of the quarantine that hold no tree and are not on record as holding one. What cannot be removed
+    /// holds something that is not ours: it stays, and the plan shows it as damaged.
     fn tidy(&self) -> Result<(), FsError> {
-        for (name, _) in self.hygiene.quarantine.names()? {
+        for (name, kind) in self.hygiene.quarantine.names()? {
             let id = crate::names::EntryId::new(crate::fsio::printable(&name));
-            if !self.journal.ledger().quarantined.contains_key(&id) {
-                self.remove_folder(&id)?;
+            let on_record = self.journal.ledger().quarantined.contains_key(&id);
+            if kind == Some(crate::fsio::Kind::Directory)
+                && !on_record
+                && let Err(error) = self.remove_folder(&id)
+            {
+                tracing::warn!(entry = %id, %error, "a folder in quarantine is not ours and stays");
             }
         }
         Ok(())

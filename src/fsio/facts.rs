@@ -53,10 +53,10 @@ pub struct Facts {
 pub(super) fn facts_of(dir: BorrowedFd<'_>, name: &OsStr, flags: AtFlags) -> Result<Facts, Errno> {
     let flags = flags | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_FORCE_SYNC;
     let stat = rustix::fs::statx(dir, name, flags, STATX)?;
-    facts_from(&stat).ok_or(Errno::OVERFLOW)
+    Ok(facts_from(&stat))
 }
 
-fn facts_from(stat: &Statx) -> Option<Facts> {
+fn facts_from(stat: &Statx) -> Facts {
     let has = |flag: StatxFlags| stat.stx_mask & flag.bits() != 0;
     let kind = match rustix::fs::FileType::from_raw_mode(stat.stx_mode.into()) {
         rustix::fs::FileType::Directory => Kind::Directory,
@@ -67,7 +67,7 @@ fn facts_from(stat: &Statx) -> Option<Facts> {
         .stx_attributes_mask
         .contains(StatxAttributes::MOUNT_ROOT)
         .then(|| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
-    Some(Facts {
+    Facts {
         kind,
         inode: stat.stx_ino,
         device: (stat.stx_dev_major, stat.stx_dev_minor),
@@ -77,12 +77,14 @@ fn facts_from(stat: &Statx) -> Option<Facts> {
         uid: stat.stx_uid,
         links: stat.stx_nlink,
         bytes: stat.stx_blocks.saturating_mul(512),
-        modified: timestamp(stat.stx_mtime)?,
-        changed: timestamp(stat.stx_ctime)?,
-        born: if has(StatxFlags::BTIME) { Some(timestamp(stat.stx_btime)?) } else { None },
-    })
+        modified: timestamp(stat.stx_mtime),
+        changed: timestamp(stat.stx_ctime),
+        born: has(StatxFlags::BTIME).then(|| timestamp(stat.stx_btime)),
+    }
 }
 
-fn timestamp(time: StatxTimestamp) -> Option<Timestamp> {
-    Timestamp::new(time.tv_sec, i32::try_from(time.tv_nsec).ok()?).ok()
+/// A time that cannot be represented counts as one to come, which keeps.
+fn timestamp(time: StatxTimestamp) -> Timestamp {
+    let nanoseconds = i32::try_from(time.tv_nsec).unwrap_or(i32::MAX);
+    Timestamp::new(time.tv_sec, nanoseconds).unwrap_or(Timestamp::MAX)
 }

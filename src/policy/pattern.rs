@@ -3,7 +3,7 @@
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::Look;
+use regex_syntax::hir::{Hir, HirKind, Look};
 
 use super::faults::Faults;
 use super::{KeepGlobs, NamePattern};
@@ -28,12 +28,32 @@ pub(super) fn name_pattern(pattern: &str) -> Result<NamePattern, String> {
             "is not anchored: every alternative must begin with ^ and end with $, without (?m), as in {EXAMPLE}"
         ));
     }
+    if captures_repeatedly(&tree, false) {
+        return Err(format!(
+            "repeats its group session, so that only a part of the name would be the id; put the repetition inside the group, as in {EXAMPLE}"
+        ));
+    }
     let regex = RegexBuilder::new(pattern)
         .size_limit(MAX_COMPILED)
         .build()
         .map_err(|_| format!("is too large once compiled; repeat less, as in {EXAMPLE}"))?;
     one_group_named_session(&regex)?;
     Ok(NamePattern(regex))
+}
+
+/// Whether a group is inside a repetition: it would then hold what the last round matched, a part of the id.
+fn captures_repeatedly(tree: &Hir, repeated: bool) -> bool {
+    match tree.kind() {
+        HirKind::Capture(capture) => repeated || captures_repeatedly(&capture.sub, repeated),
+        HirKind::Repetition(repetition) => {
+            let often = repetition.max.is_none_or(|most| most > 1);
+            captures_repeatedly(&repetition.sub, repeated || often)
+        }
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().any(|part| captures_repeatedly(part, repeated))
+        }
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => false,
+    }
 }
 
 fn one_group_named_session(regex: &Regex) -> Result<(), String> {
@@ -158,5 +178,12 @@ mod tests {
         let kept = keep_globs(&["x".into(), "shared-*".into()], &mut Faults::default()).unwrap();
         assert_eq!(kept.matching(&EntryName::new("shared-cache")), Some(1));
         assert_eq!(kept.matching(&EntryName::new("other")), None);
+    }
+
+    #[test]
+    fn a_group_that_is_repeated_would_hold_a_part_of_the_id() {
+        let refused = name_pattern("^(?:(?<session>[0-9a-f]{4,12})-?){5}$").unwrap_err();
+        assert!(refused.starts_with("repeats its group session"), "{refused}");
+        assert!(name_pattern("^(?<session>(?:[0-9a-f]{4,12}-?){5})$").is_ok());
     }
 }

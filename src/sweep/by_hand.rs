@@ -89,7 +89,11 @@ pub async fn restore_now(
         for entry in find_entries(&entries, &wanted)? {
             let name = entry.sidecar.complete().map(|sidecar| sidecar.name.clone());
             let result = match &entry.sidecar {
-                Reading::Unavailable(why) => Err(Undone::Wrong(format!("its name is not known: {why}"))),
+                // Without its sidecar the journal still tells what it was called.
+                Reading::Unavailable(why) => match act.journal.ledger().quarantined.get(&entry.id).cloned() {
+                    Some(moved) => act.restore(&entry.id, &moved.name, "by hand", pin),
+                    None => Err(Undone::Wrong(format!("its name is not known: {why}"))),
+                },
                 Reading::Complete(sidecar) if entry.tree != Some(sidecar.inode) => {
                     Err(Undone::Wrong("its tree is not the one its entry.json tells of; look at it by hand".into()))
                 }
@@ -174,9 +178,7 @@ fn hold(policy: &Policy, context: &Context) -> Result<Held, SweepError> {
     }
     match Held::take(policy, context)? {
         Some(held) => Ok(held),
-        None => {
-            Err(SweepError::NotInQuarantine(format!("{} is empty or cannot be read: nothing", policy.root.display())))
-        }
+        None => Err(SweepError::NothingThere(policy.root.clone())),
     }
 }
 

@@ -103,6 +103,9 @@ pub enum SweepError {
     /// No quarantine entry has this name or id.
     #[error("{0} is not in quarantine; `hygiene quarantine list` shows what is")]
     NotInQuarantine(String),
+    /// The root is empty or cannot be opened.
+    #[error("{} is empty or cannot be opened, so nothing is in quarantine there. Is the volume mounted?", .0.display())]
+    NothingThere(PathBuf),
     /// Several entries bear this name.
     #[error("{name} is in quarantine {} times; name one of {}", .ids.len(), .ids.join(", "))]
     Ambiguous {
@@ -194,7 +197,7 @@ fn enforce(policy: &Policy, sources: &Sources, context: &Context, handle: &Handl
     let mut acted = act.acted;
     if context.stop.requested() {
         acted.stopped = true;
-    } else if let Err(why) = remember(&observed, &held.hygiene.dir) {
+    } else if let Err(why) = remember(&observed, &acted, &held.hygiene.dir) {
         let message = format!("what was inspected is not remembered, so the next sweep inspects it again: {why}");
         acted.errors.push(crate::act::StepError { name: ".hygiene".into(), step: "remember", message });
     }
@@ -217,15 +220,16 @@ struct Held {
 
 impl Held {
     /// Takes hold of the volume for changing it, making our folder where it is missing. `None` where the root cannot be
-    /// read or is empty: an empty directory may be where the volume is not mounted.
+    /// opened or is empty: an empty directory may be where the volume is not mounted.
     fn take(policy: &Policy, context: &Context) -> Result<Option<Self>, SweepError> {
         let Ok(root) = Dir::open_root(&policy.root) else { return Ok(None) };
         let mut empty = true;
-        let looked = root.for_each(|_, _| {
+        root.for_each(|_, _| {
             empty = false;
             false
-        });
-        if looked.is_err() || empty {
+        })
+        .map_err(|source| SweepError::Root { path: policy.root.clone(), source })?;
+        if empty {
             return Ok(None);
         }
         let hygiene = Hygiene::ensure(&root, &policy.root)?;
@@ -294,7 +298,7 @@ impl FreshAnswers for Fresh<'_> {
 }
 
 /// Writes down what the next sweep needs: the live count, and which orphans were inspected and kept.
-fn remember(observed: &Observed, hygiene: &Dir) -> Result<(), String> {
+fn remember(observed: &Observed, acted: &Acted, hygiene: &Dir) -> Result<(), String> {
     let before = Memory::read(hygiene)?;
     let mut memory = before.clone();
     let (seen, plan) = (&observed.snapshot, &observed.plan);
@@ -308,7 +312,10 @@ fn remember(observed: &Observed, hygiene: &Dir) -> Result<(), String> {
         for (index, inspection) in &seen.inspections {
             let Some(name) = volume.entries.get(*index).and_then(|entry| entry.name.as_str()) else { continue };
             let Some(Reading::Complete(root)) = seen.roots.get(index) else { continue };
+            let chosen = plan.victims.iter().any(|victim| victim.index == *index);
             let active = match inspection.outcome {
+                // A victim that could not be moved waits like one that was kept, so that it does not starve the rest.
+                WalkOutcome::Idle { .. } if chosen && !acted.quarantined.iter().any(|moved| moved == name) => None,
                 WalkOutcome::Idle { .. } => {
                     memory.inspected.remove(name);
                     continue;

@@ -199,7 +199,7 @@ fn inspect(policy: &Policy, context: &Context, root: &Dir, first: &Plan, snapsho
             activity: policy.activity,
             young_after,
             now: started,
-            count_root: true,
+            root_was_moved: false,
             stop: &context.stop,
             progress: &*context.progress,
         };
@@ -239,7 +239,7 @@ fn walk_again(policy: &Policy, context: &Context, hygiene: &Hygiene, first: &Pla
     snapshot.second_walks = wanted.iter().cloned().zip(found).collect();
 }
 
-/// Walks one quarantined tree, its root's own times aside.
+/// Walks one quarantined tree; of its root the mtime alone counts, since its ctime is that of our rename.
 pub(super) fn walk_quarantined(
     policy: &Policy,
     context: &Context,
@@ -258,7 +258,7 @@ pub(super) fn walk_quarantined(
                 activity: policy.activity,
                 young_after,
                 now: started,
-                count_root: false,
+                root_was_moved: true,
                 stop: &context.stop,
                 progress: &*context.progress,
             };

@@ -83,7 +83,13 @@ impl Hygiene {
                 }
                 Ok(None)
             }
-            _ => Ok(None),
+            // Made first and filled last: an empty one is what a killed first sweep left.
+            (_, _, Some(journal)) if is_empty(&journal).map_err(fs)? => Ok(None),
+            _ => {
+                let what =
+                    "lacks quarantine/ or purging/, of which its journal tells; make the folder again, mode 0700";
+                Err(VolumeError::NotOurs { path, what: what.into() })
+            }
         }
     }
 

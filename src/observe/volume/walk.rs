@@ -29,8 +29,8 @@ pub struct Walk<'a> {
     pub young_after: Timestamp,
     /// What is later than this is a time to come.
     pub now: Timestamp,
-    /// Whether the root's own times count: after our rename its ctime is ours.
-    pub count_root: bool,
+    /// Whether all times of the root count, or its mtime alone: after our rename its ctime is ours.
+    pub root_was_moved: bool,
     /// Asked before each call.
     pub stop: &'a Stop,
     /// Told of each directory that was looked through.
@@ -150,14 +150,12 @@ impl Walker<'_> {
         if facts.kind == Kind::Directory || facts.links == 1 {
             self.bytes = self.bytes.saturating_add(facts.bytes);
         }
-        if name.is_none() && !self.walk.count_root {
-            return Ok(());
-        }
         self.judge(facts, name)
     }
 
     fn judge(&mut self, facts: &Facts, name: Option<&OsStr>) -> Result<(), WalkOutcome> {
-        let at = newest(facts, self.walk.activity);
+        let moved = name.is_none() && self.walk.root_was_moved;
+        let at = newest(facts, if moved { Activity::Modified } else { self.walk.activity });
         if at > after(self.walk.now, TOLERANCE) {
             return Err(WalkOutcome::Future { at, path: self.place(name) });
         }

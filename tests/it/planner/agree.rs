@@ -27,7 +27,7 @@ fn told(plan: &Plan) -> Expected {
 
 #[test]
 fn the_planner_and_the_oracle_agree() {
-    in_every_world(30_000, |world| {
+    in_every_world(25_000, |world| {
         prop_assert_eq!(told(&world.plan()), world.expected());
         Ok(())
     });

@@ -69,7 +69,7 @@ fn promise_of_hold(reason: HoldReason) -> &'static [u8] {
 
 #[test]
 fn the_checker_passes_what_the_planner_makes() {
-    in_every_world(8_000, |world| {
+    in_every_world(6_000, |world| {
         prop_assert_eq!(check(world.policy(), &world.snapshot(), &world.plan()), vec![]);
         Ok(())
     });

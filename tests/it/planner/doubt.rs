@@ -126,7 +126,7 @@ fn ready(world: &World) -> Option<(World, usize)> {
 
 #[test]
 fn more_doubt_about_a_directory_never_makes_it_a_victim() {
-    in_every_world(10_000, |world| {
+    in_every_world(8_000, |world| {
         let Some((before, index)) = ready(world) else { return Ok(()) };
         let name = before.places[index].name.clone();
         let mut after = before.clone();

@@ -36,7 +36,7 @@ fn with_root(
 
 #[test]
 fn the_hash_changes_with_each_orphan_and_not_with_what_is_kept() {
-    in_every_world(5_000, |world| {
+    in_every_world(4_000, |world| {
         let before = world.plan();
         let orphans = orphans(&before);
         prop_assert_eq!(orphans.len() as u64, before.orphans);

@@ -53,7 +53,7 @@ fn observe(world: &World, truth: &Snapshot) -> (Snapshot, Plan) {
 
 #[test]
 fn looking_only_where_the_plan_asks_comes_to_the_same_as_looking_everywhere() {
-    in_every_world(8_000, |world| {
+    in_every_world(6_000, |world| {
         let world = with_all_answers(world);
         let truth = world.snapshot();
         let all = world.plan();

@@ -21,7 +21,7 @@ fn nothing_goes(world: &World) -> Result<(), TestCaseError> {
 
 #[test]
 fn with_any_one_source_unavailable_nothing_goes() {
-    in_every_world(4_000, |world| {
+    in_every_world(3_000, |world| {
         for source in SOURCES {
             nothing_goes(&World { down: BTreeSet::from([source]), ..world.clone() })?;
         }

@@ -145,7 +145,6 @@ impl ValueTree for WorldTree {
 #[track_caller]
 pub fn in_every_world(cases: u32, test: impl Fn(&World) -> Result<(), TestCaseError>) {
     let default = Config::default();
-    #[allow(clippy::disallowed_methods)] // the entry point of the tests
     let asked = std::env::var("PROPTEST_CASES").is_ok();
     let config = Config {
         cases: if asked { default.cases } else { cases },

@@ -4,4 +4,5 @@ mod crash;
 mod cycle;
 mod equality;
 mod hazards;
+mod mishaps;
 mod races;

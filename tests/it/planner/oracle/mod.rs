@@ -78,8 +78,17 @@ fn ns(time: Timestamp) -> i128 {
 
 /// The id without the ways of spelling it that the generated ids differ in.
 fn plain(id: &str) -> String {
-    let folded = id.trim().replace("e\u{301}", "\u{e9}").replace("E\u{301}", "\u{e9}").replace('\u{c9}', "\u{e9}");
-    let folded = folded.replace('\u{df}', "ss").replace(['\u{212a}', '\u{ff4b}'], "k").to_ascii_lowercase();
+    let mut folded = id.trim().to_ascii_lowercase();
+    for (other, one) in
+        [("e\u{301}", "\u{e9}"), ("\u{c9}", "\u{e9}"), ("\u{df}", "ss"), ("\u{212a}", "k"), ("\u{ff4b}", "k")]
+    {
+        if !folded.is_ascii() {
+            folded = folded.replace(other, one);
+        }
+    }
+    if folded.len() < 32 {
+        return folded;
+    }
     let digits: String = folded.replace("urn:uuid:", "").chars().filter(|c| !"{}-".contains(*c)).collect();
     if digits.len() == 32 && digits.chars().all(|c| c.is_ascii_hexdigit()) { digits } else { folded }
 }

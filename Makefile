@@ -1,6 +1,7 @@
 # One command for each thing a developer does; `make` lists them.
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help build demo test unit-test real-input lint fmt generate setup clean
 
 CRD := crds/hygiene.dev_workspacehygienes.yaml
@@ -16,8 +17,10 @@ demo: ## show hygiene at work on a small volume under target/demo
 
 test: setup real-input unit-test ## run everything: the real-input check, then all cargo tests
 
+# The examples in the documentation come first, so that the summary of the tests proper is what is read last.
 unit-test: ## run the cargo tests alone
-	cargo test --locked
+	cargo test --locked --doc
+	cargo test --locked --tests
 
 real-input: ## sweep a volume of 200 real workspaces and 300 000 files, and prove that nothing else changed
 	@scripts/real-input

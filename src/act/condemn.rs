@@ -26,7 +26,7 @@ impl Act<'_> {
             inode: sidecar.inode,
             entries: sidecar.evidence.entries,
             bytes: sidecar.evidence.bytes,
-            why: format!("{why}, quarantined {} by sweep {}", sidecar.quarantined, sidecar.evidence.sweep),
+            why: format!("{why}, quarantined {:.0} by sweep {}", sidecar.quarantined, sidecar.evidence.sweep),
         };
         self.journal(Event::Intent(step.clone()))?;
         let asked = self.nobody_speaks_for(&sidecar.session).and_then(|()| self.still_idle(entry, &sidecar));

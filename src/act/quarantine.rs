@@ -30,7 +30,7 @@ impl Act<'_> {
             entries: victim.entries,
             bytes: victim.bytes,
             why: format!(
-                "no live session among {} read at {}, idle since {}, plan {}",
+                "no live session among {} read at {:.0}, idle since {:.0}, plan {}",
                 live.0, live.1, victim.newest, plan.hash
             ),
         };

@@ -195,7 +195,7 @@ impl KeepReason {
             K::TooYoung(at) => {
                 format!("active {}; it must be idle for {}", ago(*at, now), length(policy.min_age))
             }
-            K::BackOff(next) => format!("inspected not long ago and kept; inspected again {}", until(*next, now)),
+            K::BackOff(next) => format!("inspected not long ago and kept; due again {}", until(*next, now)),
             K::Held(reason) => format!("an orphan, but the sweep is held: {}", reason.word()),
             K::NotInspected => "an orphan, not inspected in this sweep: longer idle ones come first".into(),
             K::ActiveInside(at, path) => format!("active {} at {path}", ago(*at, now)),

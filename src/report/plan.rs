@@ -120,10 +120,10 @@ pub(super) fn verdicts(view: View<'_>, policy: &Policy, observed: &Observed) -> 
         };
         let root = snapshot.roots.get(&index).and_then(Reading::complete);
         let (mut active, mut bytes) = (root.map(|root| root.newest(policy.activity)), None);
-        if let Some(WalkOutcome::Idle { newest, bytes: found, .. }) =
-            snapshot.inspections.get(&index).map(|inspection| &inspection.outcome)
-        {
-            (active, bytes) = (Some(*newest), Some(*found));
+        match snapshot.inspections.get(&index).map(|inspection| &inspection.outcome) {
+            Some(WalkOutcome::Idle { newest, bytes: found, .. }) => (active, bytes) = (Some(*newest), Some(*found)),
+            Some(WalkOutcome::Young { at, .. } | WalkOutcome::Future { at, .. }) => active = Some(*at),
+            _ => {}
         }
         grid.row([
             (tone, &name.to_string()),

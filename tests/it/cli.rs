@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -58,7 +59,11 @@ impl From<Output> for Ran {
 
 /// The binary with these arguments, its environment clean of what would change its output.
 fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
+    command_at(Path::new(BINARY), args)
+}
+
+fn command_at(binary: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(binary);
     command.args(args).stdin(Stdio::null()).env_remove("HYGIENE_LOG").env_remove("NO_COLOR");
     command
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{BINARY, LIVE, Ran, command, on, verdict, world_with};
+use super::{BINARY, LIVE, Ran, command_at, on, verdict, world_with};
 use crate::world::{DAY, World, backdate, id};
 
 const NOBODY: u32 = 65534;
@@ -155,8 +155,11 @@ fn what_cannot_be_read_is_kept() {
     private(&world.root().join(id(2)).join("src"));
     let spec = world.spec_file();
     fs::set_permissions(spec.parent().unwrap(), Permissions::from_mode(0o755)).unwrap();
-    // Root may read everything, so somebody else has to look.
-    let mut command = command(&["plan", "-o", "json", "-f", spec.to_str().unwrap()]);
+    // Root may read everything, so somebody else has to look, with a copy of the binary that anybody may run: what was
+    // built may be in a private home.
+    let binary = world.path("hygiene");
+    fs::copy(BINARY, &binary).unwrap();
+    let mut command = command_at(&binary, &["plan", "-o", "json", "-f", spec.to_str().unwrap()]);
     let ran: Ran = command.uid(NOBODY).gid(NOBODY).output().unwrap().into();
     let plan = ran.exits(0).json();
     assert_eq!(verdict(&plan, id(1)), "Keep RootUnreadable");

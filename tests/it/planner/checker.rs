@@ -1,5 +1,7 @@
 //! The checker passes every plan the planner makes, and names the promise that a plan tampered with would break.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use workspace_hygiene::names::SessionId;
 use workspace_hygiene::observe::{Inspection, Reading, WalkOutcome};
@@ -10,7 +12,7 @@ use workspace_hygiene::policy::Limits;
 
 use super::specs::SHAPES;
 use super::tape::in_every_world;
-use super::world::World;
+use super::world::{Source, World};
 
 fn promises(world: &World, plan: &Plan) -> Vec<u8> {
     check(world.policy(), &world.snapshot(), plan).iter().map(|violation| violation.promise).collect()
@@ -103,6 +105,22 @@ fn a_hold_that_was_taken_off_is_told() {
         let told = promises(world, &tampered);
         prop_assert!(told.iter().any(|p| promise_of_hold(hold.reason).contains(p)), "{:?}: {told:?}", hold.reason);
         prop_assert!(promises(world, &with_victim(world, &plan, orphan).unwrap()).contains(&8), "it is held");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_plan_that_acts_on_a_source_that_was_not_read_is_told() {
+    in_every_world(2_000, |world| {
+        let plan = world.plan();
+        if plan.victims.is_empty() && plan.quarantine.iter().all(|entry| entry.decision != Decision::Condemn) {
+            return Ok(());
+        }
+        let promised = [(Source::Volume, 2), (Source::Sessions, 2), (Source::Serving, 13), (Source::Claims, 2)];
+        for (source, promise) in promised.into_iter().chain([(Source::History, 8)]) {
+            let told = promises(&World { down: BTreeSet::from([source]), ..world.clone() }, &plan);
+            prop_assert!(told.contains(&promise), "{source:?}: {told:?}");
+        }
         Ok(())
     });
 }

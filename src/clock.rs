@@ -1,5 +1,6 @@
 //! The one place that asks the system for the time. Pure modules are handed times; clippy refuses them the clock.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,6 +12,53 @@ pub const TOLERANCE: Duration = Duration::from_secs(5);
 pub trait Clock: Send + Sync {
     /// The current time.
     fn now(&self) -> Timestamp;
+
+    /// Time since the machine started, also while it was suspended (CLOCK_BOOTTIME): it never jumps, and it does not stand
+    /// still while an answer grows old.
+    fn uptime(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+    }
+
+    /// The file server's time, read as the modification time of a file that was written just now.
+    fn file_server(&self, written: Timestamp) -> Timestamp {
+        written
+    }
+}
+
+/// The clock of the file server, as far as this host can tell: its own, and how far the server's is ahead. Ages and
+/// retentions are counted by it, since the times in the trees are.
+pub struct ServerClock {
+    host: Arc<dyn Clock>,
+    ahead: SignedDuration,
+}
+
+impl std::fmt::Debug for ServerClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerClock").field("ahead", &self.ahead).finish_non_exhaustive()
+    }
+}
+
+impl ServerClock {
+    /// The clock of a server that is ahead of `host` by so much.
+    pub fn new(host: Arc<dyn Clock>, ahead: SignedDuration) -> Self {
+        Self { host, ahead }
+    }
+}
+
+impl Clock for ServerClock {
+    fn now(&self) -> Timestamp {
+        let now = self.host.now();
+        now.checked_add(self.ahead).unwrap_or(now)
+    }
+
+    fn uptime(&self) -> Duration {
+        self.host.uptime()
+    }
+
+    fn file_server(&self, written: Timestamp) -> Timestamp {
+        self.host.file_server(written)
+    }
 }
 
 /// The system's clock.

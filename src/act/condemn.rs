@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 
 use super::{Act, Undone};
-use crate::fsio::printable;
+use crate::fsio::{Dir, printable};
 use crate::journal::{Event, Op, Step};
 use crate::names::EntryId;
 use crate::observe::volume::{ENTRY, WORKSPACE, Walk, read_keep_file, walk};
@@ -29,8 +29,7 @@ impl Act<'_> {
             why: format!("{why}, quarantined {:.0} by sweep {}", sidecar.quarantined, sidecar.evidence.sweep),
         };
         self.journal(Event::Intent(step.clone()))?;
-        let asked = self.nobody_speaks_for(&sidecar.session).and_then(|()| self.still_idle(entry, &sidecar));
-        if let Err(undone) = asked.and_then(|()| self.go_on()) {
+        if let Err(undone) = self.last_words(entry, &sidecar) {
             return Err(self.abandon(&step, undone));
         }
         let renamed = self.hygiene.quarantine.rename_new(id, &self.hygiene.purging, id);
@@ -55,6 +54,31 @@ impl Act<'_> {
         Ok(())
     }
 
+    /// Everything is asked anew. A walk over a large tree takes its time, so what was asked before it may be asked again.
+    fn last_words(&mut self, entry: &EntryId, sidecar: &Sidecar) -> Result<(), Undone> {
+        let asked = self.nobody_speaks_for(&sidecar.session)?;
+        self.still_idle(entry, sidecar)?;
+        let folder = self.hygiene.quarantine.open_dir(OsStr::new(entry.as_str()))?;
+        self.no_keep_file(&folder)?;
+        if !self.still_fresh(asked) {
+            let asked = self.nobody_speaks_for(&sidecar.session)?;
+            if !self.still_fresh(asked) {
+                return Err(Undone::Changed("its sources need more than 30 s to answer".into()));
+            }
+        }
+        self.go_on()
+    }
+
+    fn no_keep_file(&self, folder: &Dir) -> Result<(), Undone> {
+        match read_keep_file(&folder.open_dir(OsStr::new(WORKSPACE))?, self.policy)? {
+            KeepFileState::Pins => Err(Undone::Changed("a keep file appeared".into())),
+            KeepFileState::PinsUntil(end) if end > self.clock.now() => {
+                Err(Undone::Changed("a keep file appeared".into()))
+            }
+            KeepFileState::PinsUntil(_) | KeepFileState::Absent => Ok(()),
+        }
+    }
+
     /// What must hold of the entry itself right before it is condemned.
     fn last_checks(&self, entry: &EntryId) -> Result<Sidecar, Undone> {
         let folder = self.hygiene.quarantine.open_dir(OsStr::new(entry.as_str()))?;
@@ -76,13 +100,7 @@ impl Act<'_> {
             // A process whose working directory is the workspace writes here when it writes to `..`.
             return Err(Undone::Wrong(format!("its folder holds {name}, which is not ours; move it away")));
         }
-        match read_keep_file(&folder.open_dir(OsStr::new(WORKSPACE))?, self.policy)? {
-            KeepFileState::Pins => return Err(Undone::Changed("a keep file appeared".into())),
-            KeepFileState::PinsUntil(end) if end > self.clock.now() => {
-                return Err(Undone::Changed("a keep file appeared".into()));
-            }
-            KeepFileState::PinsUntil(_) | KeepFileState::Absent => {}
-        }
+        self.no_keep_file(&folder)?;
         Ok(sidecar)
     }
 

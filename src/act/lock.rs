@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -41,6 +42,9 @@ pub enum LockError {
     /// A call failed.
     #[error("the volume cannot be locked: {0}")]
     Fs(#[from] FsError),
+    /// It was ours, and is not any more.
+    #[error("the lock on the volume was lost: somebody removed .hygiene/lock; nothing more is done")]
+    Lost,
     /// Asked to stop while waiting.
     #[error("asked to stop while waiting for the lock")]
     Stopped,
@@ -55,9 +59,18 @@ fn told(holder: Option<&Holder>, now: Timestamp) -> String {
 
 /// The lock, held until dropped.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code)] File);
+pub struct Lock {
+    file: File,
+    holder: Holder,
+    /// Inode of the lock file, to notice that it was replaced.
+    inode: u64,
+    /// The file server's time when the lock was taken, read from the file that was written then.
+    server_time: Timestamp,
+}
 
 const PAUSE: Duration = Duration::from_millis(100);
+/// Every write is of this length, in bytes, so that proving the lock needs no new space on a full volume.
+const LENGTH: usize = 1024;
 
 impl Lock {
     /// Takes the lock in our folder, waiting for it up to `timeout`.
@@ -89,11 +102,40 @@ impl Lock {
             }
         }
         let holder = Holder { who: who.into(), command: command.into(), since: clock.now() };
-        write(&mut file, &holder).map_err(|e| {
-            let errno = Errno::from_io_error(&e).unwrap_or(Errno::IO);
-            FsError { call: "write", what: LOCK.into(), errno }
-        })?;
-        Ok(Self(file))
+        write(&file, &holder)?;
+        let facts = hygiene.facts(name)?;
+        let server_time = clock.file_server(facts.modified);
+        let lock = Self { file, holder, inode: facts.inode, server_time };
+        lock.prove(hygiene)?;
+        Ok(lock)
+    }
+
+    /// Proves that the lock is still ours: a write through the locked descriptor reaches the file server, which refuses it
+    /// once it gave the lock to somebody else, and the name still leads to the file that is locked.
+    ///
+    /// # Errors
+    /// When that is not so, or cannot be found out: then no step may be taken.
+    pub fn prove(&self, hygiene: &Dir) -> Result<(), LockError> {
+        write(&self.file, &self.holder)?;
+        match hygiene.find(OsStr::new(LOCK))? {
+            Some(facts) if facts.inode == self.inode && self.own_inode()? == self.inode => Ok(()),
+            _ => Err(LockError::Lost),
+        }
+    }
+
+    /// The file server's time when the lock was taken.
+    pub fn server_time(&self) -> Timestamp {
+        self.server_time
+    }
+
+    /// This host's time when the lock was taken.
+    pub fn taken(&self) -> Timestamp {
+        self.holder.since
+    }
+
+    fn own_inode(&self) -> Result<u64, FsError> {
+        let stat = rustix::fs::fstat(&self.file);
+        stat.map(|stat| stat.st_ino).map_err(|errno| FsError { call: "fstat", what: LOCK.into(), errno })
     }
 }
 
@@ -105,11 +147,14 @@ fn read(file: &mut File) -> Option<Holder> {
     serde_json::from_str(&content).ok()
 }
 
-fn write(file: &mut File, holder: &Holder) -> std::io::Result<()> {
-    let mut content = serde_json::to_vec(holder)?;
+fn write(file: &File, holder: &Holder) -> Result<(), FsError> {
+    let mut content = serde_json::to_vec(holder).unwrap_or_default();
+    content.resize(LENGTH - 1, b' ');
     content.push(b'\n');
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(&content)?;
-    file.sync_all()
+    let failed = |call, e: &std::io::Error| {
+        let errno = Errno::from_io_error(e).unwrap_or(Errno::IO);
+        FsError { call, what: LOCK.into(), errno }
+    };
+    file.write_all_at(&content, 0).map_err(|e| failed("write", &e))?;
+    file.sync_all().map_err(|e| failed("fsync", &e))
 }

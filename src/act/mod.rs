@@ -13,6 +13,7 @@ pub use purge::Condemned;
 pub use restore::Pin;
 
 use std::ffi::OsStr;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -22,10 +23,14 @@ use crate::journal::{Event, Journal, JournalError, Step};
 use crate::names::{EntryId, SessionId};
 use crate::observe::Reading;
 use crate::observe::volume::{ENTRY, Hygiene, WORKSPACE};
+use crate::orders::Orders;
 use crate::plan::{Decision, Plan};
 use crate::policy::Policy;
 use crate::progress::Progress;
 use crate::stop::Stop;
+
+/// An answer older than this is asked for again before a step is taken on it (DESIGN, promise 1).
+const OLDEST_ANSWER: Duration = Duration::from_secs(30);
 
 /// Answers from every configured source, asked now.
 pub trait FreshAnswers {
@@ -41,6 +46,10 @@ pub struct Act<'a> {
     pub root: &'a Dir,
     /// Our folder below it.
     pub hygiene: &'a Hygiene,
+    /// The lock on the volume, proved before each step.
+    pub lock: &'a Lock,
+    /// Whether what we were told to do still stands.
+    pub orders: &'a dyn Orders,
     /// The journal, open for appending.
     pub journal: Journal<'a>,
     /// Fresh answers.
@@ -78,8 +87,10 @@ pub struct Acted {
     pub errors: Vec<StepError>,
     /// What the purge freed.
     pub reclaimed: Reclaimed,
-    /// Whether it was asked to stop before everything was done.
+    /// Whether it stopped before everything was done: it was asked to, its orders changed, or the lock was lost.
     pub stopped: bool,
+    /// What must latch: what was moved was not what had been inspected.
+    pub latched: Option<String>,
 }
 
 /// What a purge freed.
@@ -110,6 +121,12 @@ pub(crate) enum Undone {
     /// Asked to stop.
     #[error("asked to stop")]
     Stopped,
+    /// What was told to do does not stand any more, or it is not ours to do.
+    #[error("{0}")]
+    Halted(String),
+    /// What was moved was not what had been inspected.
+    #[error("{0}")]
+    NotTheSame(String),
     /// The world changed since the plan; nothing is wrong.
     #[error("{0}")]
     Changed(String),
@@ -133,23 +150,37 @@ impl Act<'_> {
                 self.note("restore", name, result);
             }
         }
-        if plan.held.is_some() {
-            return;
-        }
+        // While a breaker holds only what was approved is a victim; while a gate does nothing is.
         self.progress.begin("quarantining", Some(plan.victims.len() as u64));
         for victim in &plan.victims {
+            if self.is_over() {
+                break;
+            }
             let result = live.map_or(Ok(()), |live| self.quarantine(plan, victim, live));
             self.note("quarantine", &victim.name.to_string(), result);
             self.progress.advance(1);
         }
         self.progress.end();
+        if plan.held.is_some() {
+            return;
+        }
         for entry in &plan.quarantine {
+            if self.is_over() {
+                return;
+            }
             if let (Decision::Condemn, Some(name)) = (&entry.decision, &entry.name) {
                 let result = self.condemn(&entry.id, name, "its retention is over");
                 self.note("condemn", name, result);
             }
         }
-        self.purge_condemned();
+        if !self.is_over() {
+            self.purge_condemned();
+        }
+    }
+
+    /// Whether no further step may be taken in this sweep.
+    fn is_over(&self) -> bool {
+        self.acted.stopped || self.acted.latched.is_some()
     }
 
     /// Records how a step ended.
@@ -157,21 +188,42 @@ impl Act<'_> {
         match result {
             Ok(()) => {}
             Err(Undone::Stopped) => self.acted.stopped = true,
+            // Told once: every further step would end the same way.
+            Err(Undone::Halted(_)) if self.acted.stopped => {}
             Err(Undone::Changed(why)) => tracing::info!(name, step, why, "not done: it changed since the plan"),
             Err(undone) => {
                 tracing::error!(name, step, error = %undone, "a step failed");
+                self.acted.stopped |= matches!(undone, Undone::Halted(_));
+                if let Undone::NotTheSame(why) = &undone {
+                    self.acted.latched = Some(format!("{name}: {why}"));
+                }
                 self.acted.errors.push(StepError { name: name.to_owned(), step, message: undone.to_string() });
             }
         }
     }
 
     fn go_on(&self) -> Result<(), Undone> {
-        if self.stop.requested() { Err(Undone::Stopped) } else { Ok(()) }
+        if self.stop.requested() {
+            return Err(Undone::Stopped);
+        }
+        self.orders.standing().map_err(Undone::Halted)?;
+        self.lock.prove(&self.hygiene.dir).map_err(|lost| Undone::Halted(lost.to_string()))
+    }
+
+    /// Whether an answer that was asked for at `asked`, by the machine's uptime, may still be relied on.
+    fn still_fresh(&self, asked: Duration) -> bool {
+        self.clock.uptime().saturating_sub(asked) <= OLDEST_ANSWER
     }
 
     fn journal(&mut self, event: Event) -> Result<(), Undone> {
         let at = self.clock.now();
         Ok(self.journal.append(at, event)?)
+    }
+
+    /// Records what is said of a whole plan or volume.
+    pub(crate) fn remark(&mut self, event: Event) {
+        let result = self.journal(event);
+        self.note("remark", ".hygiene", result);
     }
 
     /// Records that a step that was meant was not taken, and why; gives back how it ended.
@@ -183,10 +235,11 @@ impl Act<'_> {
         }
     }
 
-    /// Nobody speaks for `id`, or the reason not to go on.
-    fn nobody_speaks_for(&self, id: &SessionId) -> Result<(), Undone> {
+    /// Nobody speaks for `id`, or the reason not to go on. Answers when it was asked, by the machine's uptime.
+    fn nobody_speaks_for(&self, id: &SessionId) -> Result<Duration, Undone> {
+        let asked = self.clock.uptime();
         match self.sources.speaks_for(id) {
-            Reading::Complete(false) => Ok(()),
+            Reading::Complete(false) => Ok(asked),
             Reading::Complete(true) => Err(Undone::Changed("its session is live or claimed again".into())),
             Reading::Unavailable(why) => Err(Undone::Wrong(format!("a source did not answer: {why}"))),
         }

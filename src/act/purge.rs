@@ -77,8 +77,8 @@ impl Act<'_> {
         let bucket =
             RateLimiter::direct(Quota::per_second(limit).allow_burst(NonZeroU32::new(100).unwrap_or(limit).min(limit)));
         for (one, sidecar) in condemned.iter().zip(sidecars) {
-            if self.stop.requested() {
-                self.acted.stopped = true;
+            if let Err(undone) = self.go_on() {
+                self.note("purge", "purging", Err(undone));
                 break;
             }
             let name = sidecar.as_ref().map_or_else(|| one.id.to_string(), |sidecar| sidecar.name.clone());

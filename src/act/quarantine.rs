@@ -43,9 +43,6 @@ impl Act<'_> {
         if let Err(undone) = self.still_the_victim(victim) {
             return Err(self.give_up(&step, undone));
         }
-        if let Err(undone) = self.go_on() {
-            return Err(self.give_up(&step, undone));
-        }
         let renamed = self.root.rename(OsStr::new(&name), &folder, OsStr::new(WORKSPACE));
         // What the call answered is only a hint; what the two names say is what happened.
         let moved = folder.find(OsStr::new(WORKSPACE))?;
@@ -60,11 +57,13 @@ impl Act<'_> {
             };
             return Err(self.give_up(&step, undone));
         };
-        if !same_after_rename(&moved, &victim.root) {
+        // By the name alone the client could still show us what it remembers; the listing is read from the file server.
+        let listed = folder.listed_inode(OsStr::new(WORKSPACE))?;
+        if listed != Some(victim.root.inode) || !same_after_rename(&moved, &victim.root) {
             let why = "what was moved is not what was inspected; it was put back";
-            return Err(self.put_back(&folder, &step, Undone::Wrong(why.into())));
+            return Err(self.put_back(&folder, &step, Undone::NotTheSame(why.into())));
         }
-        if let Err(undone) = self.nobody_speaks_for(&victim.session) {
+        if let Err(undone) = self.still_nobodys(&folder, victim) {
             return Err(self.put_back(&folder, &step, undone));
         }
         folder.sync()?;
@@ -119,15 +118,12 @@ impl Act<'_> {
 
     /// Everything that can be asked before the rename, asked anew.
     fn still_the_victim(&self, victim: &Victim) -> Result<(), Undone> {
-        self.nobody_speaks_for(&victim.session)?;
+        let asked = self.nobody_speaks_for(&victim.session)?;
         let name = victim.name.as_os_str();
         let Some(_) = self.root.find(name)? else {
             return Err(Undone::Changed("it is gone".into()));
         };
-        let keep_file = read_keep_file(&self.root.open_dir(name)?, self.policy)?;
-        if keep_file != KeepFileState::Absent && keep_file != victim.root.keep_file {
-            return Err(Undone::Changed("a keep file appeared".into()));
-        }
+        self.no_new_keep_file(&self.root.open_dir(name)?, victim)?;
         let facts = self.root.facts(name)?;
         if !self.root.same_mount(&facts) {
             return Err(Undone::Changed("something was mounted on it".into()));
@@ -135,7 +131,27 @@ impl Act<'_> {
         if !same_before_rename(&facts, &victim.root) {
             return Err(Undone::Changed("its root changed since it was inspected".into()));
         }
-        Ok(())
+        self.go_on()?;
+        if self.still_fresh(asked) {
+            Ok(())
+        } else {
+            Err(Undone::Changed("the answers for it grew older than 30 s before it could be moved".into()))
+        }
+    }
+
+    /// The same questions once more after the rename, when nothing else can be moved in its place any more.
+    fn still_nobodys(&self, folder: &Dir, victim: &Victim) -> Result<(), Undone> {
+        self.nobody_speaks_for(&victim.session)?;
+        self.no_new_keep_file(&folder.open_dir(OsStr::new(WORKSPACE))?, victim)?;
+        self.orders.standing().map_err(Undone::Halted)
+    }
+
+    fn no_new_keep_file(&self, workspace: &Dir, victim: &Victim) -> Result<(), Undone> {
+        let keep_file = read_keep_file(workspace, self.policy)?;
+        if keep_file == KeepFileState::Absent || keep_file == victim.root.keep_file {
+            return Ok(());
+        }
+        Err(Undone::Changed("a keep file appeared".into()))
     }
 
     /// Ends a step before anything was moved.

@@ -90,10 +90,9 @@ impl Journal {
     }
 
     fn wants(&self, record: &Record, now: Timestamp) -> bool {
-        let step = record.event.step();
         self.since.is_none_or(|since| record.at >= since.at(now))
             && self.until.is_none_or(|until| record.at < until.at(now))
-            && self.name.as_ref().is_none_or(|name| step.name == *name || step.entry.as_str() == name)
+            && self.name.as_ref().is_none_or(|name| record.event.is_about(name))
             && self.sweep.as_ref().is_none_or(|sweep| record.sweep.as_str() == sweep)
     }
 }

@@ -1,6 +1,8 @@
 //! The command line: one file per command. Only here and in `main` are the environment, the terminal and the signals
 //! looked at; everything below is handed what it needs.
 
+mod adopt;
+mod answer;
 mod bars;
 mod completions;
 mod crd;
@@ -45,6 +47,8 @@ Examples:
     hygiene plan -f spec.yaml
   Run one sweep:
     hygiene sweep -f spec.yaml
+  Let the first plan go, or one that a breaker held:
+    hygiene approve -f spec.yaml HASH
   Ask why a directory stays or goes:
     hygiene explain -f spec.yaml NAME
   Put a workspace back:
@@ -63,6 +67,9 @@ enum Command {
     Plan(plan::Plan),
     Sweep(sweep::Sweep),
     Explain(explain::Explain),
+    Approve(answer::Approve),
+    Dismiss(answer::Dismiss),
+    Adopt(adopt::Adopt),
     Quarantine(quarantine::Quarantine),
     Journal(journal::Journal),
     Crd(crd::Crd),
@@ -78,6 +85,9 @@ impl Cli {
             Command::Plan(command) => run.block_on(command.run(&run)),
             Command::Sweep(command) => run.block_on(command.run(&run)),
             Command::Explain(command) => run.block_on(command.run(&run)),
+            Command::Approve(command) => run.block_on(command.run(&run)),
+            Command::Dismiss(command) => run.block_on(command.run(&run)),
+            Command::Adopt(command) => run.block_on(command.run(&run)),
             Command::Quarantine(command) => run.block_on(command.run(&run)),
             Command::Journal(command) => run.block_on(command.run(&run)),
             Command::Crd(command) => command.run(&run),

@@ -1,5 +1,6 @@
 //! Options that every command takes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
@@ -46,6 +47,15 @@ pub(super) struct Global {
         help_heading = HEADING
     )]
     pub(super) log_level: LevelFilter,
+
+    /// The cluster or account this runs for; together with namespace and name of the resource it owns a volume
+    #[arg(long, value_name = "NAME", env = "HYGIENE_CLUSTER", default_value = "local", global = true, help_heading = HEADING)]
+    pub(super) cluster: String,
+
+    /// Where to remember what mode Report saw, since it writes nothing to the volume [default: hygiene in the user's state
+    /// directory, $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, value_name = "DIR", env = "HYGIENE_STATE_DIR", global = true, help_heading = HEADING, value_hint = ValueHint::DirPath)]
+    pub(super) state_dir: Option<PathBuf>,
 
     /// Accept a minAge below 1h and a retention below 24h in mode Enforce. For tests and the demo only: with times this
     /// short a workspace goes before anybody can miss it

@@ -1,11 +1,16 @@
 //! `hygiene plan`: what a sweep would do, and why. Writes nothing, anywhere on the volume.
 
+use std::sync::Arc;
+
 use clap::Args;
 
 use super::exit::{Ended, Exit};
 use super::run::{Results, Run};
+use crate::policy::Policy;
+use crate::report::answers::HeldDocument;
 use crate::report::documents::PlanDocument;
 use crate::report::plan;
+use crate::sweep::held_plan;
 
 /// Show what a sweep would do, and why, without writing anything
 ///
@@ -26,14 +31,32 @@ pub(super) struct Plan {
     #[arg(short = 'A', long)]
     all: bool,
 
+    /// List the plan that a breaker holds, as it was stored, instead of making a new one
+    #[arg(long, conflicts_with_all = ["all", "exit_code"])]
+    held: bool,
+
     /// Exit with 3 when a sweep would be held
     #[arg(long)]
     exit_code: bool,
 }
 
+async fn held(run: &Run, policies: &[Arc<Policy>]) -> Ended {
+    let mut results = Results::new(run, policies);
+    let now = run.process.clock.now();
+    for policy in policies {
+        let held = held_plan(policy.clone(), run.context(policy, "plan", Default::default())).await;
+        let outcome = held.map(|held| (HeldDocument::new(policy, held), Exit::Done));
+        results.add(policy, outcome, |document| document.text(run.view(false), now))?;
+    }
+    results.finish()
+}
+
 impl Plan {
     pub(super) async fn run(self, run: &Run) -> Ended {
         let policies = run.policies()?;
+        if self.held {
+            return held(run, &policies).await;
+        }
         let mut results = Results::new(run, &policies);
         for policy in &policies {
             if run.stopped() {

@@ -1,9 +1,10 @@
 //! One run of a command: its options and what it is handed, and how it goes through the resources of its specs.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,10 +16,12 @@ use super::options::{Global, Output};
 use super::output::{self, complain};
 use super::process::Process;
 use crate::observe::sessions;
-use crate::policy::{Policy, PolicyOptions};
+use crate::orders::Fixed;
+use crate::policy::{Policy, PolicyOptions, ResourceName};
+use crate::records::StateDir;
 use crate::report::plan::View;
 use crate::report::table::{Style, quoted};
-use crate::spec::{LoadOptions, load};
+use crate::spec::{LoadOptions, Loaded, SpecFile, load};
 use crate::sweep::{Context, Sources, SweepError};
 
 /// Threads of the async runtime: it only waits for sources, all file-system work has threads of its own.
@@ -31,6 +34,16 @@ pub(super) struct Run {
     style: Style,
     bars: Arc<Bars>,
     spec: String,
+    state: StateDir,
+    /// The files that the resources were read from, by resource.
+    orders: OnceLock<BTreeMap<ResourceName, SpecFile>>,
+}
+
+/// Where the user's programs keep their state: $XDG_STATE_HOME, or ~/.local/state (XDG Base Directory Specification).
+fn default_state_dir() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(Path::new(".local/state"))))?;
+    Some(base.join("hygiene"))
 }
 
 /// What became of one resource: its document, and how it ended.
@@ -46,7 +59,9 @@ impl Run {
         if global.unsafe_short_times {
             spec.push("--unsafe-short-times".into());
         }
-        Self { style: output::style(&global), spec: spec.join(" "), global, process, bars }
+        let state = StateDir::new(global.state_dir.clone().or_else(default_state_dir));
+        let (style, orders) = (output::style(&global), OnceLock::new());
+        Self { style, spec: spec.join(" "), global, process, bars, state, orders }
     }
 
     /// Runs a command that needs the async runtime.
@@ -58,13 +73,19 @@ impl Run {
     /// The resources of the specs. What is wrong with any of them is told here, all of it, before anything runs.
     pub(super) fn policies(&self) -> Result<Vec<Arc<Policy>>, Exit> {
         let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-        let options = PolicyOptions { allow_short_times: self.global.unsafe_short_times, home };
+        let cluster = self.global.cluster.clone();
+        let options = PolicyOptions { allow_short_times: self.global.unsafe_short_times, home, cluster };
         match load(&self.global.file, LoadOptions::of_process(options)) {
             Ok(loaded) if loaded.is_empty() => {
                 complain("-f: holds no resource; write a document of kind WorkspaceHygiene");
                 Err(Exit::Usage)
             }
-            Ok(loaded) => Ok(loaded.into_iter().map(|loaded| Arc::new(loaded.policy)).collect()),
+            Ok(loaded) => {
+                let file = |one: &Loaded| Some((one.policy.resource.clone(), one.file.clone()?));
+                // Read once in a run; a second reading would find the same resources.
+                self.orders.get_or_init(|| loaded.iter().filter_map(file).collect());
+                Ok(loaded.into_iter().map(|loaded| Arc::new(loaded.policy)).collect())
+            }
             Err(faults) => {
                 faults.iter().for_each(complain);
                 Err(Exit::Usage)
@@ -82,6 +103,11 @@ impl Run {
             actor: self.process.actor.clone(),
             command: format!("hygiene {command} {}/{}", policy.resource.namespace, policy.resource.name),
             lock_timeout,
+            orders: match self.orders.get().and_then(|orders| orders.get(&policy.resource)) {
+                Some(file) => Arc::new(file.clone()),
+                None => Arc::new(Fixed),
+            },
+            state: self.state.clone(),
         }
     }
 
@@ -145,6 +171,7 @@ impl<'a, D: Serialize> Results<'a, D> {
     pub(super) fn failed(&mut self, policy: &Policy, error: &SweepError) {
         self.exit = self.exit.max(Exit::from(error));
         let name = &policy.resource;
+        let error = error.to_string().replace("-f SPEC", &self.run.spec);
         if self.several { complain(format_args!("{}/{}: {error}", name.namespace, name.name)) } else { complain(error) }
     }
 

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use error::failed;
@@ -104,6 +104,48 @@ impl Dir {
         }
     }
 
+    /// Inode of the entry `name` as the listing of this directory tells it, `None` where it lists no such entry. Unlike a
+    /// look-up by name, which may be answered from what the client remembers, a listing is read from the file server.
+    ///
+    /// # Errors
+    /// When the directory cannot be read to its end.
+    pub fn listed_inode(&self, name: &OsStr) -> Result<Option<u64>, FsError> {
+        let mut inode = None;
+        self.for_each_entry(|listed, _, listed_inode| {
+            if listed == name {
+                inode = Some(listed_inode);
+            }
+            inode.is_none()
+        })?;
+        Ok(inode)
+    }
+
+    /// Whether we may add, move and remove entries here, as the file server sees it.
+    ///
+    /// # Errors
+    /// When the call fails for another reason than a missing right.
+    pub fn may_write(&self) -> Result<bool, FsError> {
+        self.may(OsStr::new("."))
+    }
+
+    /// Whether we may write to the directory `name` in this one, as giving it another parent needs.
+    ///
+    /// # Errors
+    /// As [`Self::may_write`].
+    pub fn may_write_to(&self, name: &OsStr) -> Result<bool, FsError> {
+        one_component(name).map_err(failed("faccessat", name))?;
+        self.may(name)
+    }
+
+    fn may(&self, name: &OsStr) -> Result<bool, FsError> {
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        match rustix::fs::accessat(&self.fd, name, wanted, AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(()) => Ok(true),
+            Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Ok(false),
+            Err(errno) => Err(failed("faccessat", name)(errno)),
+        }
+    }
+
     /// Whether `facts` were read on the mount this directory is held on, and not at the root of another.
     pub fn same_mount(&self, facts: &Facts) -> bool {
         facts.mount == self.mount && facts.mount_root != Some(true)
@@ -114,6 +156,10 @@ impl Dir {
     /// # Errors
     /// When a page of the directory cannot be read: what was seen so far is then not the whole directory.
     pub fn for_each(&self, mut each: impl FnMut(&OsStr, Option<Kind>) -> bool) -> Result<(), FsError> {
+        self.for_each_entry(|name, kind, _| each(name, kind))
+    }
+
+    fn for_each_entry(&self, mut each: impl FnMut(&OsStr, Option<Kind>, u64) -> bool) -> Result<(), FsError> {
         // A handle of its own, so that two readers do not share an offset.
         let dot = OsStr::new(".");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -132,7 +178,7 @@ impl Dir {
                 rustix::fs::FileType::Unknown => None,
                 _ => Some(Kind::Other),
             };
-            if !each(name, kind) {
+            if !each(name, kind, entry.ino()) {
                 break;
             }
         }
@@ -338,6 +384,17 @@ pub fn write_all(file: &mut std::fs::File, name: &OsStr, content: &[u8]) -> Resu
 /// When the call fails.
 pub fn sync_file(file: &std::fs::File, name: &OsStr) -> Result<(), FsError> {
     rustix::fs::fsync(file).map_err(failed("fsync", name))
+}
+
+/// Cuts `file` back to `length` bytes, and goes on writing there.
+///
+/// # Errors
+/// When a call fails.
+pub fn cut_file(file: &std::fs::File, name: &OsStr, length: u64) -> Result<(), FsError> {
+    rustix::fs::ftruncate(file, length)
+        .and_then(|()| rustix::fs::seek(file, rustix::fs::SeekFrom::Start(length)))
+        .map(drop)
+        .map_err(failed("ftruncate", name))
 }
 
 /// Refuses what is not the name of one entry, before the kernel sees it.

@@ -10,6 +10,6 @@ pub mod volume;
 
 pub use reading::Reading;
 pub use snapshot::{
-    DirectoryFacts, Entry, Evidence, Health, History, IdSet, Inspection, InspectionNote, KeepFileState, LiveSessions,
-    QuarantineEntry, Sidecar, Snapshot, Spent, Volume, WalkOutcome,
+    DirectoryFacts, Entry, Evidence, Health, History, IdSet, Inspection, InspectionNote, KeepFileState, KnownIds,
+    LiveSample, LiveSessions, QuarantineEntry, Sidecar, Snapshot, Spent, Volume, WalkOutcome,
 };

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Reading;
 use crate::fsio::Kind;
 use crate::names::{EntryId, EntryName, PlanHash, SessionId, SweepId, id_hash};
+use crate::records::{Approval, HeldPlan, Identity};
 
 /// Everything one sweep observed.
 #[derive(Clone, Debug)]
@@ -29,6 +30,17 @@ pub struct Snapshot {
     pub inspections: BTreeMap<usize, Inspection>,
     /// Second walks of quarantined trees asked for so far.
     pub second_walks: BTreeMap<EntryId, Inspection>,
+    /// How many of the live workspaces are young, where it was asked for.
+    pub sample: Option<LiveSample>,
+}
+
+/// Root directories of live workspaces, drawn at random.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LiveSample {
+    /// How many were looked at.
+    pub taken: u64,
+    /// How many of them were active less than `minAge` ago; one that could not be read is not.
+    pub young: u64,
 }
 
 /// The listing of the volume.
@@ -42,6 +54,10 @@ pub struct Volume {
     pub quarantine: Vec<QuarantineEntry>,
     /// Condemned trees that are not yet removed.
     pub purging: Vec<EntryId>,
+    /// Inode of the root.
+    pub root: u64,
+    /// Which right on the root or on our own folder is missing, and what to set; `None` where none is.
+    pub missing_right: Option<String>,
 }
 
 /// One entry below the root, as the directory listing gave it: no stat is spent on it.
@@ -134,6 +150,48 @@ pub struct LiveSessions {
     pub freshest: Option<Timestamp>,
     /// When the snapshot was taken.
     pub at: Timestamp,
+    /// Which database it is, as far as the store can tell: another one has another text here.
+    pub database: String,
+    /// The ids that `knownQuery` returned, whatever the state of their sessions; `None` where none is configured.
+    pub known: Option<KnownIds>,
+}
+
+/// The ids of sessions in any state, as hashes of their canonical forms: a difference in spelling is no reason to call
+/// one unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownIds(Vec<u64>);
+
+impl KnownIds {
+    /// Adds an id as it was read.
+    pub fn insert(&mut self, id: &SessionId) {
+        self.0.push(id_hash(&id.canonical()));
+    }
+
+    /// Sorts and removes duplicates; to be called once, after the last [`KnownIds::insert`].
+    pub fn finish(mut self) -> Self {
+        self.0.sort_unstable();
+        self.0.dedup();
+        self.0.shrink_to_fit();
+        self
+    }
+
+    /// Whether a session in any state has this id, in any spelling.
+    pub fn contains(&self, id: &SessionId) -> bool {
+        self.0.binary_search(&id_hash(&id.canonical())).is_ok()
+    }
+
+    /// Whether it knows every id of `live`, as it must.
+    pub fn covers(&self, live: &IdSet) -> bool {
+        live.canonical.iter().all(|hash| self.0.binary_search(hash).is_ok())
+    }
+}
+
+impl FromIterator<SessionId> for KnownIds {
+    fn from_iter<I: IntoIterator<Item = SessionId>>(ids: I) -> Self {
+        let mut known = Self::default();
+        ids.into_iter().for_each(|id| known.insert(&id));
+        known.finish()
+    }
 }
 
 /// How the serving containers are.
@@ -145,9 +203,27 @@ pub enum Health {
     Unhealthy(String),
 }
 
-/// What our own records on the volume say; empty where there are none yet.
+/// What our own records say; empty where there are none yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
+    /// Whose volume it is; `None` where no sweep has bound it yet.
+    pub identity: Option<Identity>,
+    /// Whether that identity is on the volume; what is remembered of a volume in mode Report binds nothing.
+    pub bound: bool,
+    /// Whether the volume was bound before and its identity is gone.
+    pub identity_missing: bool,
+    /// Whether a person has approved a plan since the volume was bound.
+    pub confirmed: bool,
+    /// The plan that waits for a person.
+    pub held: Option<HeldPlan>,
+    /// What a person approved and is not through yet.
+    pub approved: Vec<Approval>,
+    /// Since when complete observations follow one another without a gap; `None` where there was none yet.
+    pub watched_since: Option<Timestamp>,
+    /// Hash of what the spec of the last sweep said of volume, workspaces, sessions and containers.
+    pub spec: Option<String>,
+    /// What is wrong with the journal, if its chain does not hold; all the rest is then unknown and empty.
+    pub damage: Option<String>,
     /// Every quarantining of the longest budget period, oldest first.
     pub spent: Vec<Spent>,
     /// The highest number of live sessions of the last seven days.
@@ -213,6 +289,8 @@ pub struct DirectoryFacts {
     pub mount_point: bool,
     /// Its keep file.
     pub keep_file: KeepFileState,
+    /// Which right we lack to move it, and what to set; `None` where none is missing.
+    pub immovable: Option<Box<str>>,
 }
 
 impl DirectoryFacts {
@@ -333,6 +411,14 @@ impl Sidecar {
     /// Before this it is not condemned: the deadline fixed when it entered, or the one a longer retention gives now.
     pub fn due(&self, retention: Duration) -> Timestamp {
         self.deadline.max(crate::clock::after(self.quarantined, retention))
+    }
+
+    /// The same, where nobody watched for a while: after such a gap the whole retention begins again, since a row or a
+    /// claim may have come and gone unseen.
+    pub fn due_when_watched(&self, retention: Duration, watched_since: Option<Timestamp>) -> Timestamp {
+        let Some(since) = watched_since.filter(|since| *since > self.quarantined) else { return self.due(retention) };
+        let promised = Duration::try_from(self.deadline.duration_since(self.quarantined)).unwrap_or_default();
+        self.due(retention).max(crate::clock::after(since, retention.max(promised)))
     }
 }
 

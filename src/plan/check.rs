@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Decision, Plan, Verdict, Victim};
+use super::{Decision, KeepReason, Plan, Verdict, Victim};
 use crate::clock::{after, before};
 use crate::fsio::Kind;
 use crate::names::EntryName;
 use crate::observe::{Health, KeepFileState, Reading, Snapshot, WalkOutcome};
-use crate::policy::{KeepFileRule, Policy};
+use crate::policy::{KeepFileRule, Mode, Policy};
 
 /// A promise of the design that a plan would break. Always a bug in this program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +35,8 @@ pub fn check(policy: &Policy, seen: &Snapshot, plan: &Plan) -> Vec<Violation> {
         }
     };
     whole(policy, seen, plan, &mut report);
+    belongs_together(policy, seen, plan, &mut report);
+    anomalies(policy, seen, plan, &mut report);
     let sharers = sharers(policy, seen, plan);
     for victim in &plan.victims {
         one_victim(policy, seen, plan, victim, &sharers, &mut report);
@@ -46,7 +48,7 @@ pub fn check(policy: &Policy, seen: &Snapshot, plan: &Plan) -> Vec<Violation> {
 type Report<'a> = &'a mut dyn FnMut(u8, &str, bool, &'static str);
 
 fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
-    let acts = !plan.victims.is_empty() || plan.quarantine.iter().any(|e| e.decision == Decision::Condemn);
+    let acts = acts(plan);
     let entries = seen.volume.complete().map_or(0, |volume| volume.entries.len());
     let all = "the plan";
     report(2, all, plan.verdicts.len() != entries, "not every entry has exactly one verdict");
@@ -57,7 +59,10 @@ fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
     let unhealthy = matches!(seen.serving, Some(Reading::Complete(Health::Unhealthy(_))));
     report(13, all, acts && unhealthy, "the service is not healthy");
     report(8, all, acts && seen.history.complete().is_none(), "our own records were not read");
-    report(8, all, acts && plan.held.is_some(), "the plan is held");
+    let condemns = plan.quarantine.iter().any(|e| e.decision == Decision::Condemn);
+    report(8, all, condemns && plan.held.is_some(), "something is condemned while the plan is held");
+    let gated = plan.held.as_ref().is_some_and(|hold| !hold.reason.yields_to_approval());
+    report(8, all, acts && gated, "the plan is held");
     report(11, all, acts && policy.suspend, "the resource is suspended");
     if let Some(sessions) = seen.sessions.complete() {
         report(3, all, acts && sessions.ids.is_empty(), "there is no live session");
@@ -67,16 +72,6 @@ fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
         report(3, all, acts && sessions.freshest.is_some_and(|at| at < oldest), "the rows are stale");
     }
     let (limits, victims) = (&policy.limits, plan.victims.len() as u64);
-    let breaker = &limits.breaker;
-    if let (Some(sessions), Some(history)) = (seen.sessions.complete(), seen.history.complete()) {
-        let least = 100u32.saturating_sub(breaker.max_session_drop_percent);
-        let dropped = of_hundred(sessions.ids.len(), 100) < of_hundred(history.highest_live.unwrap_or(0), least);
-        report(3, all, acts && dropped, "the number of live sessions fell");
-    }
-    report(8, all, acts && plan.orphans > u64::from(breaker.max_orphans), "there are too many orphans");
-    let share = of_hundred(plan.orphans, 100) > of_hundred(plan.workspaces, breaker.max_orphan_percent);
-    // DESIGN: "per cent only above 10 orphans".
-    report(8, all, acts && plan.orphans > 10 && share, "too many of the workspaces are orphans");
     let orphans = plan.verdicts.iter().filter(|verdict| match verdict {
         Verdict::Quarantine(_) => true,
         Verdict::Keep(reason) => reason.is_orphan(),
@@ -93,6 +88,105 @@ fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
     let moved = plan.verdicts.iter().filter(|v| matches!(v, Verdict::Quarantine(_))).count() as u64;
     let distinct: BTreeSet<_> = plan.victims.iter().map(|v| v.index).collect();
     report(8, all, moved != victims || distinct.len() as u64 != victims, "verdicts and victims disagree");
+}
+
+fn acts(plan: &Plan) -> bool {
+    !plan.victims.is_empty() || plan.quarantine.iter().any(|e| e.decision == Decision::Condemn)
+}
+
+/// Volume, database and spec are the ones that belong together, and were planned with before.
+fn belongs_together(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
+    let Some(history) = seen.history.complete().filter(|_| acts(plan)) else { return };
+    let all = "the plan";
+    report(14, all, history.damage.is_some(), "our records are damaged");
+    report(4, all, history.identity_missing, "the volume's identity is gone");
+    report(4, all, seen.volume.complete().is_some_and(|volume| volume.entries.is_empty()), "the volume is empty");
+    report(
+        11,
+        all,
+        history.spec.as_ref().is_some_and(|old| *old != policy.digests.evidence) && policy.mode == Mode::Enforce,
+        "the spec changed",
+    );
+    if let Some(bound) = &history.identity {
+        let owner = format!("{}/{}/{}", policy.cluster, policy.resource.namespace, policy.resource.name);
+        report(4, all, bound.owner != owner, "another resource owns the volume");
+        report(4, all, seen.volume.complete().is_none_or(|volume| volume.root != bound.root), "the root is another");
+        let database = seen.sessions.complete().map(|sessions| &sessions.database);
+        report(3, all, database != Some(&bound.database), "the database is another");
+        let query = bound.query != policy.digests.query;
+        report(4, all, query && (history.bound || policy.mode == Mode::Enforce), "pattern or liveQuery changed");
+    }
+    let lives = plan.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Keep(KeepReason::LiveSession)));
+    let first = policy.mode == Mode::Enforce && !history.bound;
+    report(4, all, first && !lives, "no live session has its workspace on a volume that is not bound");
+}
+
+/// Past an anomaly limit nothing is condemned, and nothing goes that a person did not approve.
+fn anomalies(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
+    let (Some(volume), Some(sessions), Some(history)) =
+        (seen.volume.complete(), seen.sessions.complete(), seen.history.complete())
+    else {
+        return;
+    };
+    let approvals = approvals(seen);
+    let approved = |index: usize| approved(seen, &approvals, index);
+    let condemns = plan.quarantine.iter().any(|e| e.decision == Decision::Condemn);
+    let unapproved_victims = plan.victims.iter().any(|victim| !approved(victim.index));
+    let acts = condemns || unapproved_victims;
+    let count = |wanted: &dyn Fn(usize, &Verdict) -> bool| {
+        plan.verdicts.iter().enumerate().filter(|(index, verdict)| wanted(*index, verdict)).count() as u64
+    };
+    let is_keep = |verdict: &Verdict, wanted: &dyn Fn(&KeepReason) -> bool| match verdict {
+        Verdict::Keep(reason) => wanted(reason),
+        Verdict::Quarantine(_) => false,
+    };
+    let all = "the plan";
+    let breaker = &policy.limits.breaker;
+    report(8, all, acts && policy.mode == Mode::Enforce && history.held.is_some(), "a plan waits for a person");
+    report(8, all, acts && policy.mode == Mode::Enforce && !history.confirmed, "nobody has approved a plan yet");
+    let least = 100u32.saturating_sub(breaker.max_session_drop_percent);
+    let dropped = of_hundred(sessions.ids.len(), 100) < of_hundred(history.highest_live.unwrap_or(0), least);
+    report(3, all, acts && dropped, "the number of live sessions fell");
+    let orphans = count(&|index, verdict| !is_keep(verdict, &|reason| !reason.is_orphan()) && !approved(index));
+    report(8, all, acts && orphans > u64::from(breaker.max_orphans), "there are too many orphans");
+    let share = of_hundred(orphans, 100) > of_hundred(plan.workspaces, breaker.max_orphan_percent);
+    // DESIGN: "per cent only above 10 orphans".
+    report(8, all, acts && orphans > 10 && share, "too many of the workspaces are orphans");
+    let near = count(&|_, verdict| is_keep(verdict, &|reason| *reason == KeepReason::NearMatch));
+    report(7, all, acts && of_hundred(near, 100) > of_hundred(plan.workspaces, 1), "too many near matches");
+    let unusable = sessions.ids.unusable();
+    report(7, all, acts && of_hundred(unusable, 100) > of_hundred(sessions.ids.len(), 1), "too many unusable ids");
+    let unknown = count(&|index, verdict| {
+        let name = volume.entries.get(index).map(|entry| &entry.name);
+        let id = name.and_then(|name| policy.pattern.session(name));
+        let known = sessions.known.as_ref().zip(id.as_ref()).is_some_and(|(known, id)| known.contains(id));
+        is_keep(verdict, &|reason| matches!(reason, KeepReason::TooYoung(_))) && !known
+    });
+    // DESIGN: "more than max(3, 5 %)", the share estimated from the sample; without one nothing is known to be young.
+    let (taken, young) =
+        seen.sample.map_or((1, 0), |sample| (u128::from(sample.taken.max(1)), u128::from(sample.young)));
+    let all_young =
+        u128::from(unknown).saturating_mul(taken).saturating_add(u128::from(plan.live).saturating_mul(young));
+    let behind = of_hundred(unknown, 100).saturating_mul(taken) > all_young.saturating_mul(5);
+    report(3, all, acts && unknown > 3 && behind, "the rows lag behind the volume");
+    let nested = seen.inspections.values().any(|i| matches!(i.outcome, WalkOutcome::ForeignIdentity { .. }));
+    report(4, all, acts && nested, "another volume is inside a workspace");
+}
+
+/// Everything that a person approved: names, inodes and times of change.
+fn approvals(seen: &Snapshot) -> BTreeSet<(&str, u64, Timestamp)> {
+    let approved = seen.history.complete().into_iter().flat_map(|history| &history.approved);
+    approved.flat_map(|a| &a.orphans).map(|orphan| (orphan.name.as_str(), orphan.inode, orphan.changed)).collect()
+}
+
+/// Whether a person approved that the entry goes, in the state in which it is.
+fn approved(seen: &Snapshot, approvals: &BTreeSet<(&str, u64, Timestamp)>, index: usize) -> bool {
+    let facts = || {
+        let name = &seen.volume.complete()?.entries.get(index)?.name;
+        let root = seen.roots.get(&index)?.complete()?;
+        Some(approvals.contains(&(name.to_string().as_str(), root.inode, root.changed)))
+    };
+    !approvals.is_empty() && facts().unwrap_or(false)
 }
 
 fn of_hundred(count: u64, percent: u32) -> u128 {
@@ -139,12 +233,19 @@ fn one_victim(
         |claims: &crate::observe::IdSet| claims.contains(&victim.session) || claims.contains_canonical(&victim.session);
     ask(1, seen.claims.as_ref().and_then(Reading::complete).is_some_and(claimed), "a container claims it");
     ask(1, policy.keep.matching(&victim.name).is_some(), "a keep glob matches");
+    let unknown = sessions.known.as_ref().is_some_and(|known| !known.contains(&victim.session));
+    ask(
+        3,
+        unknown && !approved(seen, &approvals(seen), victim.index),
+        "the database does not know its id, and nobody approved it",
+    );
 
     let oldest = before(plan.now, policy.min_age);
     match seen.roots.get(&victim.index) {
         Some(Reading::Complete(root)) => {
             ask(6, *root != victim.root, "its root is another");
             ask(5, root.mount_point, "it is a mount point");
+            ask(5, root.immovable.is_some(), "we may not move it");
             ask(9, root.newest(policy.activity) > oldest, "its root is young");
             ask(1, pinned(policy, &root.keep_file, plan.now), "a keep file pins it");
         }
@@ -185,6 +286,11 @@ fn quarantine(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>)
         }
         ask(1, plan.now < sidecar.deadline, "its retention is not over");
         ask(1, plan.now < after(sidecar.quarantined, policy.retention), "the spec's retention is not over");
+        if let Some(since) = seen.history.complete().and_then(|history| history.watched_since) {
+            let promised = sidecar.deadline.duration_since(sidecar.quarantined);
+            let again = since.checked_add(promised).is_ok_and(|again| since > sidecar.quarantined && plan.now < again);
+            ask(1, again, "its retention began again after a gap");
+        }
         let id = &sidecar.session;
         let lists = |set: &crate::observe::IdSet| set.contains(id) || set.contains_canonical(id);
         let live = seen.sessions.complete().is_none_or(|sessions| lists(&sessions.ids));

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::guards::{BY_INSPECTION, BY_NAME, BY_ROOT, Subject, Twins};
 use super::hash::plan_hash;
-use super::hold::{Hold, breaker, gate};
+use super::hold::{Hold, LAG_FLOOR, Tally, Tripped, breaker, gate};
 use super::quarantine::{Decision, EntryPlan, RetainReason, assess};
 use super::verdict::{KeepReason, QuarantineReason, Verdict};
 use super::{Plan, Victim, Wanted};
@@ -15,6 +15,7 @@ use crate::clock::before;
 use crate::fsio::Kind;
 use crate::observe::{DirectoryFacts, Reading, Snapshot, Volume, WalkOutcome};
 use crate::policy::Policy;
+use crate::records::{OrphanKey, orphan_key};
 
 /// Most entries one sweep inspects before it stops taking up further trees, so that a sweep over a large backlog of
 /// kept orphans ends. At about 1 ms for a read on EFS and 32 threads this is a minute of reading.
@@ -33,37 +34,56 @@ pub fn plan(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Plan {
     let nothing = Volume::default();
     let volume = seen.volume.complete().unwrap_or(&nothing);
     let twins = Twins::of(volume, policy);
-    let mut workspaces: u64 = 0;
+    let mut tally = Tally::default();
     let mut verdicts = Vec::with_capacity(volume.entries.len());
     let mut orphans = Vec::new();
-    for subject in subjects(policy, seen, now, volume, &twins) {
+    for mut subject in subjects(policy, seen, now, volume, &twins) {
         let kept = subject.first(BY_NAME).or_else(|| subject.first(BY_ROOT));
         // A wide pattern matches our own folder too; to count it would make the orphans fewer per cent.
         let foreign = subject.session.is_none() || kept == Some(KeepReason::Reserved);
         if !foreign && subject.entry.kind == Some(Kind::Directory) {
-            workspaces = workspaces.saturating_add(1);
+            add(&mut tally.workspaces, true);
         }
+        add(&mut tally.live, kept == Some(KeepReason::LiveSession));
+        add(&mut tally.near_matches, kept == Some(KeepReason::NearMatch));
+        add(&mut tally.young_unknown, subject.is_young_unknown(kept.as_ref()));
         match kept {
             Some(reason) => verdicts.push(Verdict::Keep(reason)),
             None => {
                 verdicts.push(Verdict::Keep(KeepReason::NotInspected));
+                subject.approved = subject.is_approved();
+                add(&mut tally.unapproved, !subject.approved);
                 orphans.push(subject);
             }
         }
     }
     let count = orphans.len() as u64;
-    let held = gate(policy, seen, now).or_else(|| breaker(policy, seen, workspaces, count));
     let rooted = orphans.iter().filter_map(|s| Some((s.entry, root(seen, s.index)?)));
-    let hash = plan_hash(policy, &volume.identity, held.as_ref(), rooted);
+    let hashed = |breaker| plan_hash(policy, &volume.identity, breaker, rooted.clone());
+    let (held, hash) = match gate(policy, seen, now) {
+        Some(hold) => (Some(hold), hashed(None)),
+        None => match breaker(policy, seen, &tally) {
+            None => (None, hashed(None)),
+            Some(Tripped::Whole(hold)) => {
+                let hash = hashed(Some(hold.reason));
+                (Some(hold), hash)
+            }
+            Some(Tripped::New(reason, cause)) => {
+                let hash = hashed(Some(reason));
+                (Some(Hold::over(reason, &cause, hash.clone(), count, None)), hash)
+            }
+        },
+    };
 
     let mut wanted = Wanted::default();
     let mut victims = Vec::new();
     let mut allowance = Allowance::of(policy, seen, now);
-    wanted.confirmed = if held.is_none() { allowance.directories } else { 0 };
+    let yields = held.as_ref().is_none_or(|hold| hold.reason.yields_to_approval());
+    wanted.confirmed = if yields { allowance.directories } else { 0 };
     orphans.sort_by_cached_key(|s| (idle_since(policy, seen, s.index), s.entry.name.clone()));
     for subject in &mut orphans {
         subject.hold = held.as_ref().map(|hold| hold.reason);
-        let spent = wanted.confirmed == 0 && held.is_none();
+        let spent = wanted.confirmed == 0 && yields;
         let verdict = match subject.first(BY_INSPECTION) {
             Some(KeepReason::NotInspected) if spent => Verdict::Keep(allowance.exhausted()),
             Some(reason) => {
@@ -89,7 +109,45 @@ pub fn plan(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Plan {
     }
     let quarantine = quarantine(policy, seen, held.as_ref(), now, volume);
     wanted.second_walks = awaiting_second_walk(volume, &quarantine);
-    Plan { hash, now, held, verdicts, victims, quarantine, workspaces, orphans: count, wanted }
+    let Tally { workspaces, live, .. } = tally;
+    Plan { hash, now, held, verdicts, victims, quarantine, workspaces, orphans: count, live, wanted }
+}
+
+fn add(count: &mut u64, one_more: bool) {
+    *count = count.saturating_add(u64::from(one_more));
+}
+
+/// The live workspaces from which a sample of root directories is to be drawn, or none where the answer cannot matter:
+/// so many young workspaces may be unknown to the database anyhow.
+pub fn sample_wanted(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Vec<usize> {
+    let Some(volume) = seen.volume.complete() else { return Vec::new() };
+    let twins = Twins::of(volume, policy);
+    let (mut live, mut unknown) = (Vec::new(), 0);
+    for subject in subjects(policy, seen, now, volume, &twins) {
+        let kept = subject.first(BY_NAME).or_else(|| subject.first(BY_ROOT));
+        add(&mut unknown, subject.is_young_unknown(kept.as_ref()));
+        if kept == Some(KeepReason::LiveSession) {
+            live.push(subject.index);
+        }
+    }
+    if unknown > LAG_FLOOR { live } else { Vec::new() }
+}
+
+/// All orphans of a plan, in name order: what a person approves.
+pub fn orphan_keys(seen: &Snapshot, plan: &Plan) -> Vec<OrphanKey> {
+    let entries = seen.volume.complete().map(|volume| volume.entries.as_slice()).unwrap_or_default();
+    let is_orphan = |verdict: &Verdict| match verdict {
+        Verdict::Quarantine(_) => true,
+        Verdict::Keep(reason) => reason.is_orphan(),
+    };
+    let orphans = entries.iter().zip(&plan.verdicts).enumerate().filter(|(_, (_, verdict))| is_orphan(verdict));
+    let key = |(index, (entry, _)): (usize, (&crate::observe::Entry, &Verdict))| {
+        let root = root(seen, index)?;
+        Some(orphan_key(&entry.name, root.inode, root.changed))
+    };
+    let mut keys: Vec<_> = orphans.filter_map(key).collect();
+    keys.sort_unstable();
+    keys
 }
 
 fn subjects<'a>(
@@ -101,7 +159,7 @@ fn subjects<'a>(
 ) -> impl Iterator<Item = Subject<'a>> {
     volume.entries.iter().enumerate().map(move |(index, entry)| {
         let session = policy.pattern.session(&entry.name);
-        Subject { policy, seen, now, index, entry, session, twins, hold: None }
+        Subject { policy, seen, now, index, entry, session, twins, hold: None, approved: false }
     })
 }
 

@@ -9,6 +9,7 @@ use crate::names::{SessionId, id_hash};
 use crate::observe::volume::HYGIENE;
 use crate::observe::{DirectoryFacts, Entry, KeepFileState, Reading, Snapshot, Volume, WalkOutcome};
 use crate::policy::{KeepFileRule, Policy};
+use crate::records::{OrphanKey, orphan_key};
 
 /// One entry with everything that is known about it.
 pub(super) struct Subject<'a> {
@@ -21,6 +22,8 @@ pub(super) struct Subject<'a> {
     pub(super) twins: &'a Twins,
     /// The hold in force, once it is known.
     pub(super) hold: Option<HoldReason>,
+    /// Whether a person approved that it goes.
+    pub(super) approved: bool,
 }
 
 type Guard = (&'static str, fn(&Subject<'_>) -> Option<KeepReason>);
@@ -59,7 +62,10 @@ pub(super) const BY_ROOT: &[Guard] = &[
 
 /// What decides about an orphan.
 pub(super) const BY_INSPECTION: &[Guard] = &[
-    ("nothing holds the sweep", |s| s.hold.map(KeepReason::Held)),
+    ("no other volume is inside", nested_volume),
+    ("nothing holds the sweep", held),
+    ("the database knows its id, or it was approved", row_unknown),
+    ("we may move it", |s| s.root().ok()?.immovable.clone().map(KeepReason::NotMovable)),
     ("it was not inspected and kept just now", |s| s.back_off().map(KeepReason::BackOff)),
     ("its whole tree is idle for minAge", inspection),
 ];
@@ -76,6 +82,31 @@ impl Subject<'_> {
     fn is_young(&self, time: Timestamp) -> bool {
         let age = self.now.duration_since(time);
         SignedDuration::try_from(self.policy.min_age).map_or(true, |least| age < least)
+    }
+
+    /// Whether sessions in any state are known, and none of them has its id.
+    fn is_unknown_row(&self) -> bool {
+        let known = self.seen.sessions.complete().and_then(|sessions| sessions.known.as_ref());
+        known.zip(self.session.as_ref()).is_some_and(|(known, id)| !known.contains(id))
+    }
+
+    /// Whether it is young and the database knows nothing of it: without a query for known sessions it is known only
+    /// when it is live.
+    pub(super) fn is_young_unknown(&self, kept: Option<&KeepReason>) -> bool {
+        let known = self.seen.sessions.complete().and_then(|sessions| sessions.known.as_ref());
+        matches!(kept, Some(KeepReason::TooYoung(_))) && (known.is_none() || self.is_unknown_row())
+    }
+
+    /// Its name and the state of its root, where it was read.
+    pub(super) fn key(&self) -> Option<OrphanKey> {
+        let root = self.root().ok()?;
+        Some(orphan_key(&self.entry.name, root.inode, root.changed))
+    }
+
+    /// Whether a person approved that it goes, in the state in which it is.
+    pub(super) fn is_approved(&self) -> bool {
+        let approvals = self.seen.history.complete().map(|history| history.approved.as_slice()).unwrap_or_default();
+        !approvals.is_empty() && self.key().is_some_and(|key| approvals.iter().any(|approval| approval.covers(&key)))
     }
 
     /// When the next inspection is due, where one is not due yet.
@@ -155,6 +186,24 @@ pub(super) fn pin(policy: &Policy, file: &KeepFileState, now: Timestamp) -> Opti
     }
 }
 
+/// Told before the hold that it makes.
+fn nested_volume(s: &Subject<'_>) -> Option<KeepReason> {
+    match &s.seen.inspections.get(&s.index)?.outcome {
+        WalkOutcome::ForeignIdentity { path } => Some(KeepReason::NestedVolume(path.as_str().into())),
+        _ => None,
+    }
+}
+
+/// A breaker lets through what a person approved; a gate lets nothing through.
+fn held(s: &Subject<'_>) -> Option<KeepReason> {
+    let reason = s.hold?;
+    (!(s.approved && reason.yields_to_approval())).then_some(KeepReason::Held(reason))
+}
+
+fn row_unknown(s: &Subject<'_>) -> Option<KeepReason> {
+    (s.is_unknown_row() && !s.approved).then_some(KeepReason::RowUnknown)
+}
+
 fn inspection(s: &Subject<'_>) -> Option<KeepReason> {
     let Some(inspection) = s.seen.inspections.get(&s.index) else { return Some(KeepReason::NotInspected) };
     match &inspection.outcome {
@@ -195,7 +244,8 @@ pub fn explain(policy: &Policy, seen: &Snapshot, now: Timestamp, index: usize) -
     let twins = Twins::of(volume, policy);
     let session = policy.pattern.session(&entry.name);
     let hold = super::plan(policy, seen, now).held.map(|hold| hold.reason);
-    let subject = Subject { policy, seen, now, index, entry, session, twins: &twins, hold };
+    let mut subject = Subject { policy, seen, now, index, entry, session, twins: &twins, hold, approved: false };
+    subject.approved = subject.is_approved();
     let mut kept_before = false;
     let mut findings = Vec::new();
     for (group, guards) in [BY_NAME, BY_ROOT, BY_INSPECTION].into_iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::hold::{Hold, HoldKind};
+use super::hold::HoldReason;
 use crate::names::PlanHash;
 use crate::observe::{DirectoryFacts, Entry};
 use crate::policy::Policy;
@@ -12,7 +12,7 @@ use crate::policy::Policy;
 pub(super) fn plan_hash<'a>(
     policy: &Policy,
     volume: &str,
-    hold: Option<&Hold>,
+    breaker: Option<HoldReason>,
     orphans: impl Iterator<Item = (&'a Entry, &'a DirectoryFacts)>,
 ) -> PlanHash {
     let mut sha = Sha256::new();
@@ -24,8 +24,9 @@ pub(super) fn plan_hash<'a>(
     field(policy.resource.namespace.as_bytes());
     field(policy.resource.name.as_bytes());
     field(volume.as_bytes());
-    let breaker = hold.filter(|hold| hold.reason.kind() == HoldKind::Breaker);
-    field(breaker.map_or("", |hold| hold.reason.word()).as_bytes());
+    // That the first plan waits for a person is no anomaly of the plan: what was read in mode Report is the same plan.
+    let breaker = breaker.filter(|reason| reason.yields_to_approval() && *reason != HoldReason::AwaitsApproval);
+    field(breaker.map_or("", HoldReason::word).as_bytes());
     for (entry, root) in orphans {
         field(entry.name.as_os_str().as_encoded_bytes());
         field(&root.inode.to_be_bytes());

@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 
+use super::binding;
+use crate::names::PlanHash;
 use crate::observe::{Health, Reading, Snapshot};
-use crate::policy::Policy;
+use crate::policy::{Mode, Policy};
 use crate::report::text::length;
 
 /// Why nothing is quarantined or condemned now.
@@ -13,6 +15,12 @@ pub struct Hold {
     pub reason: HoldReason,
     /// The reason as a sentence that ends with what resolves it.
     pub message: String,
+    /// Why, without what resolves it.
+    pub cause: String,
+    /// The plan that is held, where a person can approve it.
+    pub plan: Option<PlanHash>,
+    /// Since when, where an earlier sweep stored the plan.
+    pub since: Option<Timestamp>,
 }
 
 /// Whether a hold goes away by itself.
@@ -24,51 +32,107 @@ pub enum HoldKind {
     Breaker,
 }
 
-/// The reason of a hold.
+/// What ends a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HoldReason {
+pub enum Resolution {
+    /// Its cause goes away, or is mended.
+    Itself,
+    /// A person approves the plan that is held, or dismisses it. Until then it latches.
+    Approval,
+    /// A person binds the volume anew.
+    Adoption,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $word:literal, $kind:ident, $resolution:ident;)*) => {
+        /// The reason of a hold.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum HoldReason { $($(#[$doc])* $name,)* }
+
+        impl HoldReason {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Gate or breaker.
+            pub fn kind(self) -> HoldKind {
+                match self { $(Self::$name => HoldKind::$kind,)* }
+            }
+
+            /// What ends it.
+            pub fn resolution(self) -> Resolution {
+                match self { $(Self::$name => Resolution::$resolution,)* }
+            }
+
+            /// The reason in one word.
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+        }
+    };
+}
+
+reasons! {
     /// A source is unavailable.
-    SourceUnavailable,
+    SourceUnavailable = "SourceUnavailable", Gate, Itself;
+    /// There is nothing below the root, not even a folder of ours: the volume may not be mounted.
+    VolumeEmpty = "VolumeEmpty", Gate, Itself;
+    /// We may not write to the root or to our own folder.
+    MissingRight = "MissingRight", Gate, Itself;
     /// The resource is suspended.
-    Suspended,
+    Suspended = "Suspended", Gate, Itself;
     /// `canaryQuery` returned no row.
-    NoCanary,
+    NoCanary = "NoCanary", Gate, Itself;
     /// `freshnessQuery` returned a time older than `maxStaleness`.
-    StaleSessions,
+    StaleSessions = "StaleSessions", Gate, Itself;
     /// Fewer live sessions than `minimumLive`.
-    TooFewLiveSessions,
+    TooFewLiveSessions = "TooFewLiveSessions", Gate, Itself;
     /// The serving containers are not healthy.
-    ServiceUnhealthy,
-    /// More orphans than `maxOrphans`.
-    TooManyOrphans,
-    /// More orphans than `maxOrphanPercent`.
-    TooManyOrphansPercent,
+    ServiceUnhealthy = "ServiceUnhealthy", Gate, Itself;
+    /// The spec changed since the last sweep: this one only plans.
+    SpecChanged = "SpecChanged", Gate, Itself;
+    /// The volume is not bound yet, and no live session has its workspace on it.
+    NoLiveWorkspace = "NoLiveWorkspace", Gate, Itself;
+    /// The journal's chain does not hold, or what we remember makes no sense.
+    RecordsDamaged = "RecordsDamaged", Breaker, Adoption;
+    /// The volume was bound, and its identity is gone.
+    IdentityMissing = "IdentityMissing", Breaker, Adoption;
+    /// Another cluster or resource cleans this volume.
+    OwnedByAnother = "OwnedByAnother", Breaker, Adoption;
+    /// The root is not the directory that was bound: a copy, or another volume.
+    RootReplaced = "RootReplaced", Breaker, Adoption;
+    /// The sessions are in another database than the one that was bound.
+    DatabaseChanged = "DatabaseChanged", Breaker, Adoption;
+    /// `workspaces.pattern` or `sessions.liveQuery` changed since the volume was bound.
+    QueryChanged = "QueryChanged", Breaker, Adoption;
     /// The number of live sessions fell by more than `maxSessionDropPercent`.
-    SessionsDropped,
+    SessionsDropped = "SessionsDropped", Breaker, Approval;
+    /// Too many young workspaces are unknown to the database.
+    RowsBehindVolume = "RowsBehindVolume", Breaker, Approval;
+    /// Too many workspaces match a live id in another spelling only.
+    NearMatches = "NearMatches", Breaker, Approval;
+    /// Too many live ids cannot be the name of a directory.
+    UnusableIds = "UnusableIDs", Breaker, Approval;
+    /// Another volume of ours is inside a workspace.
+    NestedVolume = "NestedVolume", Breaker, Approval;
+    /// What was moved was not what had been inspected.
+    NotTheSame = "NotTheSame", Breaker, Approval;
+    /// More orphans than `maxOrphans`.
+    TooManyOrphans = "TooManyOrphans", Breaker, Approval;
+    /// More orphans than `maxOrphanPercent`.
+    TooManyOrphansPercent = "TooManyOrphansPercent", Breaker, Approval;
+    /// Nobody has approved a plan for this volume since it was bound.
+    AwaitsApproval = "AwaitsApproval", Breaker, Approval;
 }
 
 impl HoldReason {
-    /// Gate or breaker.
-    pub fn kind(self) -> HoldKind {
-        match self {
-            Self::TooManyOrphans | Self::TooManyOrphansPercent | Self::SessionsDropped => HoldKind::Breaker,
-            _ => HoldKind::Gate,
-        }
+    /// The reason with this word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.word() == word)
     }
 
-    /// The reason in one word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::SourceUnavailable => "SourceUnavailable",
-            Self::Suspended => "Suspended",
-            Self::NoCanary => "NoCanary",
-            Self::StaleSessions => "StaleSessions",
-            Self::TooFewLiveSessions => "TooFewLiveSessions",
-            Self::ServiceUnhealthy => "ServiceUnhealthy",
-            Self::TooManyOrphans => "TooManyOrphans",
-            Self::TooManyOrphansPercent => "TooManyOrphansPercent",
-            Self::SessionsDropped => "SessionsDropped",
-        }
+    /// Whether approval lets orphans through while it is in force.
+    pub fn yields_to_approval(self) -> bool {
+        self.resolution() == Resolution::Approval
     }
 }
 
@@ -82,14 +146,46 @@ impl HoldKind {
     }
 }
 
+impl Hold {
+    pub(super) fn new(reason: HoldReason, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { reason, cause: message.clone(), message, plan: None, since: None }
+    }
+
+    /// The hold over a plan: its message ends with the commands that resolve it. `SPEC` stands for the spec's file.
+    pub fn over(reason: HoldReason, cause: &str, plan: PlanHash, orphans: u64, since: Option<Timestamp>) -> Self {
+        let message = format!(
+            "{cause}. Look at the plan: hygiene plan -f SPEC{}. To let its orphans go, {orphans} in all: \
+             hygiene approve -f SPEC {plan}. To drop it and look afresh: hygiene dismiss -f SPEC {plan}",
+            if since.is_some() { " --held" } else { "" }
+        );
+        Self { reason, message, cause: cause.into(), plan: Some(plan), since }
+    }
+}
+
 /// The per-cent breaker holds only above this many orphans: on a small volume a few are many per cent (DESIGN: 10).
 pub(super) const PERCENT_FLOOR: u64 = 10;
+/// So many young workspaces may be unknown to the database whatever their share (DESIGN, promise 3).
+pub(super) const LAG_FLOOR: u64 = 3;
+/// And so many per cent of the young ones.
+const LAG_PERCENT: u64 = 5;
+/// Most near matches in per cent of the workspaces, and unusable ids in per cent of the live ones (DESIGN, promise 7).
+const SPELLING_PERCENT: u64 = 1;
 
 /// The first gate that is closed, before anything about orphans is known.
 pub(super) fn gate(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Option<Hold> {
-    let hold = |reason, message| Some(Hold { reason, message });
+    let hold = |reason, message: String| Some(Hold::new(reason, message));
     if let Some((source, why)) = unavailable(seen).next() {
         return hold(HoldReason::SourceUnavailable, format!("{source}: {why}"));
+    }
+    if let Some(volume) = seen.volume.complete() {
+        if volume.entries.is_empty() {
+            let message = format!("{} is empty. Is the volume mounted?", policy.root.display());
+            return hold(HoldReason::VolumeEmpty, message);
+        }
+        if let Some(why) = &volume.missing_right {
+            return hold(HoldReason::MissingRight, why.clone());
+        }
     }
     if policy.suspend {
         return hold(HoldReason::Suspended, "spec.suspend is true; set it to false to sweep".into());
@@ -134,38 +230,123 @@ pub(super) fn unavailable(seen: &Snapshot) -> impl Iterator<Item = (&'static str
     .filter_map(|(source, why)| Some((source, why?)))
 }
 
-/// The first breaker that trips, once the orphans are counted.
-pub(super) fn breaker(policy: &Policy, seen: &Snapshot, workspaces: u64, orphans: u64) -> Option<Hold> {
-    let limits = &policy.limits.breaker;
-    let hold = |reason, message| Some(Hold { reason, message });
-    if let (Some(sessions), Some(history)) = (seen.sessions.complete(), seen.history.complete()) {
-        let (live, highest) = (sessions.ids.len(), history.highest_live.unwrap_or(0));
-        if dropped_beyond(live, highest, limits.max_session_drop_percent) {
-            let message = format!(
-                "{live} live sessions, {highest} at most in the last 7 days: a fall of more than \
-                 {} %. Check the database; if it is right, raise limits.breaker.maxSessionDropPercent",
-                limits.max_session_drop_percent
-            );
-            return hold(HoldReason::SessionsDropped, message);
-        }
+/// What was counted over all entries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    /// Workspaces.
+    pub(super) workspaces: u64,
+    /// Workspaces whose session is live.
+    pub(super) live: u64,
+    /// Workspaces that match a live id in another spelling only.
+    pub(super) near_matches: u64,
+    /// Workspaces younger than `minAge` that the database does not know.
+    pub(super) young_unknown: u64,
+    /// Orphans that nobody approved.
+    pub(super) unapproved: u64,
+}
+
+/// What holds once everything is counted: the volume's binding first, then a plan that is held already, then the first
+/// breaker that trips. A cause is told without what resolves it.
+pub(super) fn breaker(policy: &Policy, seen: &Snapshot, tally: &Tally) -> Option<Tripped> {
+    let history = seen.history.complete();
+    if let Some(hold) = binding::mismatch(policy, seen) {
+        return Some(Tripped::Whole(hold));
     }
-    if orphans > u64::from(limits.max_orphans) {
-        let message = format!(
-            "{orphans} orphans, and limits.breaker.maxOrphans is {}. Look at them with `hygiene plan`; if they are \
-             what they seem, raise the limit",
-            limits.max_orphans
+    if let Some(hold) = binding::not_yet(policy, seen, tally) {
+        return Some(Tripped::Whole(hold));
+    }
+    if let Some(held) = history.and_then(|history| history.held.as_ref()).filter(|_| policy.mode == Mode::Enforce) {
+        // A word that a newer version wrote: it is held all the same.
+        let reason = HoldReason::of(&held.reason).unwrap_or(HoldReason::NotTheSame);
+        let orphans = held.orphans.len() as u64;
+        return Some(Tripped::Whole(Hold::over(reason, &held.message, held.hash.clone(), orphans, Some(held.since))));
+    }
+    anomaly(policy, seen, tally).map(|(reason, cause)| Tripped::New(reason, cause))
+}
+
+/// A hold that is complete, or one whose plan is still to be hashed.
+#[derive(Clone, Debug)]
+pub(super) enum Tripped {
+    /// All is known.
+    Whole(Hold),
+    /// A breaker tripped just now, for this cause.
+    New(HoldReason, String),
+}
+
+fn anomaly(policy: &Policy, seen: &Snapshot, tally: &Tally) -> Option<(HoldReason, String)> {
+    let limits = &policy.limits.breaker;
+    let sessions = seen.sessions.complete()?;
+    let history = seen.history.complete()?;
+    let (live, highest) = (sessions.ids.len(), history.highest_live.unwrap_or(0));
+    if dropped_beyond(live, highest, limits.max_session_drop_percent) {
+        let cause = format!(
+            "{live} live sessions, {highest} at most in the last 7 days: a fall of more than {} % \
+             (limits.breaker.maxSessionDropPercent). Check the database",
+            limits.max_session_drop_percent
         );
-        return hold(HoldReason::TooManyOrphans, message);
+        return Some((HoldReason::SessionsDropped, cause));
+    }
+    if lags(seen, tally) {
+        let cause = format!(
+            "{} workspaces younger than {} are unknown to the database: its rows lag behind the volume, or it is another \
+             environment's. If the service deletes sessions that are younger, set sessions.knownQuery",
+            tally.young_unknown,
+            length(policy.min_age)
+        );
+        return Some((HoldReason::RowsBehindVolume, cause));
+    }
+    if more_than_percent(tally.near_matches, tally.workspaces, SPELLING_PERCENT) {
+        let cause = format!(
+            "{} of {} workspaces match a live id in another spelling only: service and database spell ids apart. Make \
+             them agree, or keep the names with a glob of workspaces.keep",
+            tally.near_matches, tally.workspaces
+        );
+        return Some((HoldReason::NearMatches, cause));
+    }
+    if more_than_percent(sessions.ids.unusable(), live, SPELLING_PERCENT) {
+        let cause = format!(
+            "{} ids that liveQuery returned cannot be the name of a directory: is it the right column?",
+            sessions.ids.unusable()
+        );
+        return Some((HoldReason::UnusableIds, cause));
+    }
+    if let Some(path) = binding::nested(seen) {
+        let cause = format!("{path} is the folder of another volume, so this may not be the root. Look at it");
+        return Some((HoldReason::NestedVolume, cause));
+    }
+    let (orphans, workspaces) = (tally.unapproved, tally.workspaces);
+    if orphans > u64::from(limits.max_orphans) {
+        let cause = format!("{orphans} orphans, and limits.breaker.maxOrphans is {}", limits.max_orphans);
+        return Some((HoldReason::TooManyOrphans, cause));
     }
     let percent = u64::from(limits.max_orphan_percent);
-    if orphans > PERCENT_FLOOR && orphans.saturating_mul(100) > workspaces.saturating_mul(percent) {
-        let message = format!(
-            "{orphans} of {workspaces} workspaces are orphans, and limits.breaker.maxOrphanPercent is {percent}. Look \
-             at them with `hygiene plan`; if they are what they seem, raise the limit"
+    if orphans > PERCENT_FLOOR && more_than_percent(orphans, workspaces, percent) {
+        let cause = format!(
+            "{orphans} of {workspaces} workspaces are orphans, and limits.breaker.maxOrphanPercent is {percent}"
         );
-        return hold(HoldReason::TooManyOrphansPercent, message);
+        return Some((HoldReason::TooManyOrphansPercent, cause));
+    }
+    if policy.mode == Mode::Enforce && !history.confirmed {
+        let cause = "nobody has approved a plan for this volume yet: the first one waits for a person".into();
+        return Some((HoldReason::AwaitsApproval, cause));
     }
     None
+}
+
+/// Whether more young workspaces are unknown to the database than chance explains. How many young ones it knows is
+/// estimated from the sample; without one it counts as knowing none.
+fn lags(seen: &Snapshot, tally: &Tally) -> bool {
+    let unknown = u128::from(tally.young_unknown);
+    let sample = seen.sample.unwrap_or_default();
+    let (taken, young, live) = (u128::from(sample.taken.max(1)), u128::from(sample.young), u128::from(tally.live));
+    // unknown > LAG_PERCENT % of (unknown + live × young / taken), in whole numbers
+    let all = unknown.saturating_mul(taken).saturating_add(live.saturating_mul(young));
+    tally.young_unknown > LAG_FLOOR
+        && unknown.saturating_mul(taken).saturating_mul(100) > all.saturating_mul(u128::from(LAG_PERCENT))
+}
+
+fn more_than_percent(part: u64, whole: u64, percent: u64) -> bool {
+    u128::from(part).saturating_mul(100) > u128::from(whole).saturating_mul(u128::from(percent))
 }
 
 /// Whether `live` is more than `percent` per cent below `highest`.

@@ -10,6 +10,7 @@
     clippy::arithmetic_side_effects
 )]
 
+mod binding;
 mod check;
 mod decide;
 mod guards;
@@ -18,10 +19,11 @@ mod hold;
 mod quarantine;
 mod verdict;
 
+pub use binding::identity_now;
 pub use check::{Violation, check};
-pub use decide::{WORK_BUDGET, candidates, plan};
+pub use decide::{WORK_BUDGET, candidates, orphan_keys, plan, sample_wanted};
 pub use guards::{Finding, GuardAnswer, explain};
-pub use hold::{Hold, HoldKind, HoldReason};
+pub use hold::{Hold, HoldKind, HoldReason, Resolution};
 pub use quarantine::{Decision, EntryPlan, RestoreReason, RetainReason, assess};
 pub use verdict::{KeepReason, QuarantineReason, Verdict};
 
@@ -49,6 +51,8 @@ pub struct Plan {
     pub workspaces: u64,
     /// How many workspaces are orphans.
     pub orphans: u64,
+    /// How many workspaces belong to live sessions.
+    pub live: u64,
     /// What must be observed before the plan is final.
     pub wanted: Wanted,
 }

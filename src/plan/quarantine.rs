@@ -83,7 +83,8 @@ pub fn assess(
     if let Some(reason) = comes_back(policy, seen, now, entry) {
         return restore(entry, reason);
     }
-    let due = sidecar.due(policy.retention);
+    let watched_since = seen.history.complete().map_or(Some(now), |history| history.watched_since);
+    let due = sidecar.due_when_watched(policy.retention, watched_since);
     if due > now && !skip_retention {
         return Decision::Retain(RetainReason::Retention(due));
     }

@@ -63,6 +63,10 @@ pub enum KeepReason {
     TooYoung(Timestamp),
     /// It was inspected not long ago and kept; the next inspection is due then.
     BackOff(Timestamp),
+    /// No session in any state has its id.
+    RowUnknown,
+    /// We lack a right that moving it needs.
+    NotMovable(Box<str>),
     /// The sweep is held, and this orphan with it.
     Held(HoldReason),
     /// It was not inspected in this sweep.
@@ -121,6 +125,8 @@ impl KeepReason {
             self,
             K::BackOff(_)
                 | K::Held(_)
+                | K::RowUnknown
+                | K::NotMovable(_)
                 | K::NotInspected
                 | K::ActiveInside(..)
                 | K::FutureInside(..)
@@ -156,6 +162,8 @@ impl KeepReason {
             K::TooYoung(_) => "TooYoung",
             K::BackOff(_) => "BackOff",
             K::Held(_) => "Held",
+            K::RowUnknown => "RowUnknown",
+            K::NotMovable(_) => "NotMovable",
             K::NotInspected => "NotInspected",
             K::ActiveInside(..) => "ActiveInside",
             K::FutureInside(..) => "FutureInside",
@@ -197,6 +205,10 @@ impl KeepReason {
             }
             K::BackOff(next) => format!("inspected not long ago and kept; due again {}", until(*next, now)),
             K::Held(reason) => format!("an orphan, but the sweep is held: {}", reason.word()),
+            K::RowUnknown => {
+                "an orphan whose id is unknown to sessions.knownQuery; it goes only when its plan is approved".into()
+            }
+            K::NotMovable(why) => format!("an orphan that cannot be moved: {why}"),
             K::NotInspected => "an orphan, not inspected in this sweep: longer idle ones come first".into(),
             K::ActiveInside(at, path) => format!("active {} at {path}", ago(*at, now)),
             K::FutureInside(at, path) => format!("{path} carries a time to come, {at}: a clock is wrong"),

@@ -3,10 +3,12 @@
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::faults::{Faults, PolicyFault, PolicyOptions};
 use super::{
     Activity, BreakerLimits, Budget, KeepFileRule, Limits, Mode, NamePattern, Policy, PurgeLimits, ResourceName,
-    SessionPolicy, StorePolicy, paths, pattern, unsupported,
+    SessionPolicy, SpecDigests, StorePolicy, paths, pattern, unsupported,
 };
 use crate::api::{self, DurationString, WorkspaceHygiene};
 use crate::names::EntryName;
@@ -61,6 +63,8 @@ impl Policy {
         Ok(Policy {
             resource: resource.0,
             generation,
+            cluster: options.cluster,
+            digests: digests(spec),
             mode,
             suspend: spec.suspend,
             root,
@@ -79,6 +83,18 @@ impl Policy {
             limits,
             retention,
         })
+    }
+}
+
+/// A spec is hashed as the text it has with all defaults filled in.
+fn digests(spec: &api::WorkspaceHygieneSpec) -> SpecDigests {
+    let digest = |parts: serde_json::Value| {
+        let sha = Sha256::digest(parts.to_string().as_bytes());
+        sha.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    };
+    SpecDigests {
+        evidence: digest(serde_json::json!([spec.volume, spec.workspaces, spec.sessions, spec.containers])),
+        query: digest(serde_json::json!([spec.workspaces.pattern, spec.sessions.live_query])),
     }
 }
 
@@ -167,6 +183,7 @@ fn sessions(
     sql("spec.sessions.liveByIDQuery", spec.live_by_id_query.as_ref(), faults);
     sql("spec.sessions.freshnessQuery", spec.freshness_query.as_ref(), faults);
     sql("spec.sessions.canaryQuery", spec.canary_query.as_ref(), faults);
+    sql("spec.sessions.knownQuery", spec.known_query.as_ref(), faults);
     let millisecond = Duration::from_millis(1);
     let max_staleness = duration("spec.sessions.maxStaleness", &spec.max_staleness, millisecond, 8760 * HOUR, faults);
     let timeout = duration("spec.sessions.timeout", &spec.timeout, millisecond, HOUR, faults);
@@ -178,6 +195,7 @@ fn sessions(
         freshness_query: spec.freshness_query.clone(),
         max_staleness: max_staleness?,
         canary_query: spec.canary_query.clone(),
+        known_query: spec.known_query.clone(),
         minimum_live,
         timeout: timeout?,
     })

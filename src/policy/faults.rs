@@ -11,6 +11,8 @@ pub struct PolicyOptions {
     pub allow_short_times: bool,
     /// The home directory of whoever runs this; it is never a volume.
     pub home: Option<PathBuf>,
+    /// The cluster or account the resources are of.
+    pub cluster: String,
 }
 
 /// One thing that is wrong with a spec.

@@ -27,6 +27,10 @@ pub struct Policy {
     pub resource: ResourceName,
     /// `metadata.generation`, 0 where the resource came from a file.
     pub generation: i64,
+    /// The cluster or account it is of; together with the resource it owns a volume.
+    pub cluster: String,
+    /// Hashes of the parts of the spec that decide what an orphan is.
+    pub digests: SpecDigests,
     /// Whether the volume may be written to at all.
     pub mode: Mode,
     /// Whether the resource is suspended.
@@ -49,6 +53,22 @@ pub struct Policy {
     pub limits: Limits,
     /// How long a workspace stays in quarantine.
     pub retention: Duration,
+}
+
+/// Hashes of the parts of the spec that decide what an orphan is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecDigests {
+    /// Of volume, workspaces, sessions and containers: the first sweep after a change of them only plans.
+    pub evidence: String,
+    /// Of `workspaces.pattern` and `sessions.liveQuery`: the volume is bound to them.
+    pub query: String,
+}
+
+impl Policy {
+    /// Who owns a volume that this resource cleans.
+    pub fn owner(&self) -> String {
+        format!("{}/{}/{}", self.cluster, self.resource.namespace, self.resource.name)
+    }
 }
 
 /// Namespace and name of a resource.
@@ -133,6 +153,8 @@ pub struct SessionPolicy {
     pub max_staleness: Duration,
     /// Must return a row.
     pub canary_query: Option<String>,
+    /// Returns the ids of sessions in any state.
+    pub known_query: Option<String>,
     /// Fewer live sessions than this are not believed.
     pub minimum_live: u64,
     /// After this a query is stopped.

@@ -22,7 +22,6 @@ pub(super) fn refuse(spec: &WorkspaceHygieneSpec, faults: &mut Faults) {
         (spec.volume.efs.is_some(), "spec.volume.efs", "the cross-check with EFS is", "remove it"),
         (sessions.postgres.is_some(), "spec.sessions.postgres", "PostgreSQL is", use_sqlite),
         (sessions.mysql.is_some(), "spec.sessions.mysql", "MySQL is", use_sqlite),
-        (sessions.known_query.is_some(), "spec.sessions.knownQuery", "a query for known sessions is", "remove it"),
         (
             spec.containers.is_some(),
             "spec.containers",

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::documents::{HoldDocument, ResourceDocument};
-use super::plan::View;
+use super::plan::{View, hold_line};
 use super::sweep::{errors, moved, reclaimed};
 use super::table::{Tone, count, plain};
 use crate::act::{Acted, Reclaimed, StepError};
@@ -112,8 +112,7 @@ impl PurgeDocument {
     pub fn text(&self, view: View<'_>) -> String {
         let mut out = title(view, "Purge in", &self.resource);
         if let Some(hold) = &self.held {
-            let held = format!("HELD by the {} {}", hold.kind.to_lowercase(), hold.reason);
-            out += &format!("\n{}: {}\n", view.style.paint(Tone::Alarm, &held), plain(&hold.message));
+            out += &hold_line(view, hold);
         }
         let acted = Acted {
             condemned: self.condemned.clone(),

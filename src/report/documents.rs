@@ -109,13 +109,20 @@ pub struct SourceDocument {
 
 /// Why nothing is quarantined or condemned.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct HoldDocument {
     /// `Gate` or `Breaker`.
     pub kind: &'static str,
     /// The reason in one word.
     pub reason: &'static str,
-    /// The reason as a sentence.
+    /// The reason as a sentence that ends with what resolves it.
     pub message: String,
+    /// The plan to approve or to dismiss, where the hold can be resolved so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_hash: Option<PlanHash>,
+    /// Since when, where an earlier sweep stored the plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// The verdict about one entry below the root.
@@ -188,7 +195,13 @@ impl From<&ResourceName> for ResourceDocument {
 
 impl From<&Hold> for HoldDocument {
     fn from(hold: &Hold) -> Self {
-        Self { kind: hold.reason.kind().word(), reason: hold.reason.word(), message: hold.message.clone() }
+        Self {
+            kind: hold.reason.kind().word(),
+            reason: hold.reason.word(),
+            message: hold.message.clone(),
+            plan_hash: hold.plan.clone(),
+            since: hold.since,
+        }
     }
 }
 

@@ -140,11 +140,8 @@ impl ExplanationDocument {
         let quarantine: Vec<_> = meant
             .filter_map(|entry| Some(EntryDocument::decided(policy, seen(&entry.id)?, &entry.decision, plan.now)))
             .collect();
-        let journal: Vec<_> = records
-            .iter()
-            .filter(|record| is_meant(&record.event.step().entry, Some(&record.event.step().name)))
-            .cloned()
-            .collect();
+        let journal: Vec<_> =
+            records.iter().filter(|record| text.is_some_and(|text| record.event.is_about(text))).cloned().collect();
         if index.is_none() && quarantine.is_empty() && journal.is_empty() {
             return None;
         }

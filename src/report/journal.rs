@@ -46,18 +46,17 @@ pub fn settled_intents(records: &[Record]) -> BTreeSet<u64> {
     let mut open: Vec<&Record> = Vec::new();
     let mut settled = BTreeSet::new();
     for record in records {
-        let step = record.event.step();
         match &record.event {
             Event::Intent(_) => open.push(record),
-            Event::Done(_) | Event::Abandoned(_) => open.retain(|intent| {
+            Event::Done(step) | Event::Abandoned(step) => open.retain(|intent| {
                 let meant = intent.event.step();
-                let ends = meant.entry == step.entry && meant.op == step.op;
+                let ends = meant.is_some_and(|meant| meant.entry == step.entry && meant.op == step.op);
                 if ends {
                     settled.insert(intent.seq);
                 }
                 !ends
             }),
-            Event::Purged(_) => {}
+            _ => {}
         }
     }
     settled

@@ -1,6 +1,7 @@
 //! The last step: what a sweep saw and did, as documents and tables. Nothing here decides or asks anything; what is not in
 //! the plan is not in the report.
 
+pub mod answers;
 pub mod by_hand;
 pub mod documents;
 pub mod explanation;

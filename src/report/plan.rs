@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 
-use super::documents::{Counts, mode};
+use super::documents::{Counts, HoldDocument, mode};
 use super::figures;
 use super::quarantine::{told_apart, with_ids};
 use super::table::{Style, Tone, count, plain};
@@ -64,9 +64,14 @@ pub(super) fn heading(view: View<'_>, policy: &Policy, observed: &Observed, titl
 
 /// Why nothing is quarantined or condemned, if so.
 pub(super) fn held(view: View<'_>, observed: &Observed) -> String {
-    let Some(hold) = &observed.plan.held else { return String::new() };
-    let title = format!("HELD by the {} {}", hold.reason.kind().word().to_lowercase(), hold.reason.word());
-    format!("\n{}: {}\n", view.style.paint(Tone::Alarm, &title), plain(&hold.message))
+    observed.plan.held.as_ref().map(|hold| hold_line(view, &hold.into())).unwrap_or_default()
+}
+
+/// A hold, with its commands as they can be typed.
+pub(super) fn hold_line(view: View<'_>, hold: &HoldDocument) -> String {
+    let title = format!("HELD by the {} {}", hold.kind.to_lowercase(), hold.reason);
+    let message = hold.message.replace("-f SPEC", view.spec);
+    format!("\n{}: {}\n", view.style.paint(Tone::Alarm, &title), plain(&message))
 }
 
 /// How many entries have each verdict and reason.

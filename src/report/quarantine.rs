@@ -158,6 +158,7 @@ fn without_sources(policy: &Policy, entry: &QuarantineEntry, now: Timestamp) -> 
         history: Reading::Unavailable(not_asked()),
         roots: Default::default(),
         inspections: Default::default(),
+        sample: None,
         second_walks: Default::default(),
     };
     assess(policy, &seen, None, now, entry, false)

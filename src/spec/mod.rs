@@ -22,6 +22,7 @@ mod words;
 mod yaml;
 
 pub use fault::Fault;
+pub use source::SpecFile;
 
 /// A resource that was read, with its policy.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct Loaded {
     pub policy: Policy,
     /// Where it was read: the file, and which document of it where it has several.
     pub origin: String,
+    /// The file it was read from, if it was one.
+    pub file: Option<SpecFile>,
 }
 
 /// Finds the value of an environment variable, if it is set and text.
@@ -84,7 +87,7 @@ pub fn load(args: &[String], options: LoadOptions<'_>) -> Result<Vec<Loaded>, Ve
                 seen.check(&item, resource, &mut found);
             }
             if let (Some(resource), Some(policy)) = (checked.resource, checked.policy) {
-                loaded.push(Loaded { resource, policy, origin: item.origin });
+                loaded.push(Loaded { resource, policy, origin: item.origin, file: source.file.clone() });
             }
         }
         // A document's faults come from several passes; a reader goes through the file from top to bottom.

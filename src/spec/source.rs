@@ -2,8 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{Environment, Fault};
+use crate::orders::Orders;
 
 /// Largest source in bytes. A spec has a few kilobytes; an endless pipe must not fill the memory.
 const MAX_BYTES: u64 = 4 << 20;
@@ -13,6 +16,27 @@ const MAX_BYTES: u64 = 4 << 20;
 pub(super) struct Source {
     pub(super) name: String,
     pub(super) text: String,
+    /// The file it was read from, if it was one.
+    pub(super) file: Option<SpecFile>,
+}
+
+/// A file with specs, as it was when it was read.
+#[derive(Clone, Debug)]
+pub struct SpecFile {
+    path: PathBuf,
+    text: Arc<str>,
+}
+
+impl Orders for SpecFile {
+    fn standing(&self) -> Result<(), String> {
+        let path = self.path.display();
+        let read = File::open(&self.path).map_err(unreadable).and_then(|mut file| read(&mut file));
+        match read {
+            Ok(text) if *text == *self.text => Ok(()),
+            Ok(_) => Err(format!("{path} changed since the sweep began; the next sweep goes by what it says now")),
+            Err(why) => Err(format!("{path} {why}; nothing more is done without a spec")),
+        }
+    }
 }
 
 /// Reads each of `args`; one that cannot be read is a fault.
@@ -34,7 +58,11 @@ pub(super) fn read_all(
             None => File::open(arg).map_err(unreadable).and_then(|mut file| read(&mut file)),
         };
         match text {
-            Ok(text) => sources.push(Source { name: name(arg), text }),
+            Ok(text) => {
+                let is_file = arg != "-" && !arg.starts_with("env:");
+                let file = is_file.then(|| SpecFile { path: arg.into(), text: text.as_str().into() });
+                sources.push(Source { name: name(arg), text, file });
+            }
             Err(message) => faults.push(Fault::whole(name(arg), message)),
         }
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
+use super::held::Held;
 use super::observing::{Volumes, observe_and_plan, walk_quarantined};
-use super::{Context, Fresh, Held, Observed, Sources, SweepError, Swept, new_sweep, on_own_thread};
+use super::{Context, Fresh, Observed, Sources, SweepError, Swept, new_sweep, on_own_thread};
 use crate::act::{Acted, Pin, Undone};
 use crate::fsio::Dir;
 use crate::journal::{self, Ledger, Record};
@@ -14,6 +15,7 @@ use crate::observe::volume::{Hygiene, quarantine_entries};
 use crate::observe::{QuarantineEntry, Reading};
 use crate::plan::{Decision, RetainReason, assess};
 use crate::policy::{Limits, Mode, Policy};
+use crate::records::Records;
 
 /// What is in quarantine, and the journal that tells of it.
 #[derive(Debug, Default)]
@@ -80,6 +82,7 @@ pub async fn restore_now(
 ) -> Result<Acted, SweepError> {
     on_own_thread(move |handle| {
         let held = hold(&policy, &context)?;
+        let (context, _) = held.by_server_clock(&context);
         let ledger = journal::read(&held.hygiene.journal, |_| ())?;
         let answers = Fresh { sources: &sources, handle, stop: &context.stop };
         let new_id = || EntryId::new((context.new_id)());
@@ -134,14 +137,18 @@ fn purge_blocking(
     // No orphan is inspected for this: with none to quarantine the plan wants none.
     let policy = &Policy { limits: Limits { per_sweep: 0, ..policy.limits.clone() }, ..policy.clone() };
     let held = hold(policy, context)?;
+    let (context, _) = held.by_server_clock(context);
+    let context = &context;
+    let state = context.state.open(policy).map_err(SweepError::Records)?;
+    let records = Records::read(Some(&held.hygiene.dir), state.as_ref())?;
     let ledger = journal::read(&held.hygiene.journal, |_| ())?;
     let answers = Fresh { sources, handle, stop: &context.stop };
     let new_id = || EntryId::new((context.new_id)());
     let id = new_sweep(context);
     let mut act = held.act(policy, context, &answers, &new_id, ledger, id.clone());
     act.settle();
-    let history = Reading::Complete(act.journal.ledger().clone());
-    let seen = Volumes { root: Ok(&held.root), hygiene: Ok(Some(&held.hygiene)), history };
+    let journal = Ok(act.journal.ledger().clone());
+    let seen = Volumes { root: Ok(&held.root), hygiene: Ok(Some(&held.hygiene)), journal, records: Ok(&records) };
     let mut observed: Observed = observe_and_plan(policy, sources, context, handle, &seen);
     let entries = observed.snapshot.volume.complete().map(|volume| volume.quarantine.clone()).unwrap_or_default();
     let hold = observed.plan.held.as_ref().map(|hold| hold.reason);

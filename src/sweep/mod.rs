@@ -3,9 +3,13 @@
 //! File-system work runs on a thread of its own, never on a worker of the async runtime; that thread waits for the
 //! runtime where a source is asynchronous, and never the other way round.
 
+mod answers;
 mod by_hand;
+mod enforce;
+mod held;
 mod observing;
 
+pub use answers::{Adoption, Answered, adopt, answer, held_plan};
 pub use by_hand::{Listed, find_entries, list_quarantine, purge_now, restore_now};
 pub use observing::{Observed, inspect_one};
 
@@ -17,18 +21,20 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::act::{Act, Acted, FreshAnswers, Lock, LockError};
+use crate::act::{Acted, FreshAnswers, LockError};
 use crate::clock::Clock;
-use crate::fsio::{Dir, FsError};
-use crate::journal::{self, Journal, JournalError, Ledger};
-use crate::names::{EntryId, EntryName, SessionId, SweepId};
+use crate::fsio::FsError;
+use crate::journal::JournalError;
+use crate::names::{PlanHash, SessionId, SweepId};
+use crate::observe::Reading;
 use crate::observe::containers::ContainerEvidence;
 use crate::observe::sessions::SessionStore;
-use crate::observe::volume::{Hygiene, Memory, VolumeError};
-use crate::observe::{InspectionNote, Reading, WalkOutcome};
+use crate::observe::volume::VolumeError;
+use crate::orders::Orders;
 use crate::plan::{Violation, check};
 use crate::policy::{Mode, Policy};
 use crate::progress::Progress;
+use crate::records::{RecordsError, StateDir};
 use crate::stop::Stop;
 
 /// The sources a sweep asks.
@@ -57,6 +63,10 @@ pub struct Context {
     pub command: String,
     /// How long to wait for the lock.
     pub lock_timeout: Duration,
+    /// Whether what the resource asks for still stands.
+    pub orders: Arc<dyn Orders>,
+    /// Where what is remembered in mode Report is.
+    pub state: StateDir,
 }
 
 impl std::fmt::Debug for Sources {
@@ -114,6 +124,30 @@ pub enum SweepError {
         /// The ids.
         ids: Vec<String>,
     },
+    /// No plan has this hash.
+    #[error(
+        "no plan has the hash {wanted}: {}the plan for what is there now is {now}. Look at it before you say anything to it: \
+         hygiene plan -f SPEC{}",
+        .held.as_ref().map_or_else(String::new, |held| format!("{held} is held, and ")),
+        if .held.is_some() { " --held" } else { "" }
+    )]
+    NoSuchPlan {
+        /// What was asked for.
+        wanted: PlanHash,
+        /// The plan that is held.
+        held: Option<PlanHash>,
+        /// The plan that follows from what is there now.
+        now: PlanHash,
+    },
+    /// Nothing is held, so nothing can be dismissed.
+    #[error("no plan is held, so there is nothing to dismiss")]
+    NothingHeld,
+    /// What is remembered cannot be read or written.
+    #[error("{0}")]
+    Records(String),
+    /// What is remembered is not known.
+    #[error(transparent)]
+    Unremembered(#[from] RecordsError),
     /// The thread that did it died.
     #[error("the sweep's thread ended without a report; this is a bug: please report it")]
     Died,
@@ -153,113 +187,17 @@ pub async fn sweep(policy: Arc<Policy>, sources: Sources, context: Context) -> R
         Mode::Report => {
             let observed = observing::read_only(&policy, &sources, &context, handle);
             refuse_broken(&policy, &observed)?;
-            Ok(Swept { id: new_sweep(&context), observed, acted: Acted::default() })
+            let mut acted = Acted::default();
+            if let Err(why) = enforce::remember_report(&policy, &context, &observed) {
+                // Without a state directory a report is a report all the same; only the next one knows less.
+                tracing::warn!(why, "what this report saw is not remembered");
+            }
+            acted.stopped = context.stop.requested();
+            Ok(Swept { id: new_sweep(&context), observed, acted })
         }
-        Mode::Enforce => enforce(&policy, &sources, &context, handle),
+        Mode::Enforce => enforce::enforce(&policy, &sources, &context, handle),
     })
     .await
-}
-
-fn enforce(policy: &Policy, sources: &Sources, context: &Context, handle: &Handle) -> Result<Swept, SweepError> {
-    let id = new_sweep(context);
-    let nothing_done = |observed| Ok(Swept { id: id.clone(), observed, acted: Acted::default() });
-    if !has_folder(policy)? {
-        // Before anything is written to a volume that was never written to: is it one?
-        let observed = observing::read_only(policy, sources, context, handle);
-        if observed.plan.held.is_some() || observed.plan.workspaces == 0 {
-            refuse_broken(policy, &observed)?;
-            return nothing_done(observed);
-        }
-    }
-    let held = match Held::take(policy, context)? {
-        Some(held) => held,
-        // Nothing to hold: the root cannot be read, or there is nothing in it. Either way nothing is written there.
-        None => return nothing_done(observing::read_only(policy, sources, context, handle)),
-    };
-    let ledger = match journal::read(&held.hygiene.journal, |_| ()) {
-        Ok(ledger) => ledger,
-        Err(error) => {
-            let history = Reading::Unavailable(error.to_string());
-            let seen = observing::Volumes { root: Ok(&held.root), hygiene: Ok(Some(&held.hygiene)), history };
-            return nothing_done(observing::observe_and_plan(policy, sources, context, handle, &seen));
-        }
-    };
-    let answers = Fresh { sources, handle, stop: &context.stop };
-    let new_id = || EntryId::new((context.new_id)());
-    let mut act = held.act(policy, context, &answers, &new_id, ledger, id.clone());
-    act.settle();
-    let history = Reading::Complete(act.journal.ledger().clone());
-    let seen = observing::Volumes { root: Ok(&held.root), hygiene: Ok(Some(&held.hygiene)), history };
-    let observed = observing::observe_and_plan(policy, sources, context, handle, &seen);
-    refuse_broken(policy, &observed)?;
-    let live = observed.snapshot.sessions.complete().map(|sessions| (sessions.ids.len(), sessions.at));
-    act.carry_out(&observed.plan, live);
-    let mut acted = act.acted;
-    if context.stop.requested() {
-        acted.stopped = true;
-    } else if let Err(why) = remember(&observed, &acted, &held.hygiene.dir) {
-        let message = format!("what was inspected is not remembered, so the next sweep inspects it again: {why}");
-        acted.errors.push(crate::act::StepError { name: ".hygiene".into(), step: "remember", message });
-    }
-    Ok(Swept { id, observed, acted })
-}
-
-/// Whether our folder is on the volume already.
-fn has_folder(policy: &Policy) -> Result<bool, SweepError> {
-    // A root that cannot be opened has its place in the plan.
-    let Ok(root) = Dir::open_root(&policy.root) else { return Ok(false) };
-    Ok(Hygiene::open(&root, &policy.root)?.is_some())
-}
-
-/// The root, our folder and the lock on it, held together.
-struct Held {
-    root: Dir,
-    hygiene: Hygiene,
-    _lock: Lock,
-}
-
-impl Held {
-    /// Takes hold of the volume for changing it, making our folder where it is missing. `None` where the root cannot be
-    /// opened or is empty: an empty directory may be where the volume is not mounted.
-    fn take(policy: &Policy, context: &Context) -> Result<Option<Self>, SweepError> {
-        let Ok(root) = Dir::open_root(&policy.root) else { return Ok(None) };
-        let mut empty = true;
-        root.for_each(|_, _| {
-            empty = false;
-            false
-        })
-        .map_err(|source| SweepError::Root { path: policy.root.clone(), source })?;
-        if empty {
-            return Ok(None);
-        }
-        let hygiene = Hygiene::ensure(&root, &policy.root)?;
-        let (clock, stop) = (&*context.clock, &context.stop);
-        let lock = Lock::take(&hygiene.dir, &context.actor, &context.command, context.lock_timeout, clock, stop)?;
-        Ok(Some(Self { root, hygiene, _lock: lock }))
-    }
-
-    fn act<'a>(
-        &'a self,
-        policy: &'a Policy,
-        context: &'a Context,
-        sources: &'a dyn FreshAnswers,
-        new_id: &'a dyn Fn() -> EntryId,
-        ledger: Ledger,
-        sweep: SweepId,
-    ) -> Act<'a> {
-        Act {
-            policy,
-            root: &self.root,
-            hygiene: &self.hygiene,
-            journal: Journal::new(&self.hygiene.journal, ledger, sweep, context.actor.clone()),
-            sources,
-            clock: &*context.clock,
-            new_id,
-            stop: &context.stop,
-            progress: &*context.progress,
-            acted: Acted::default(),
-        }
-    }
 }
 
 fn new_sweep(context: &Context) -> SweepId {
@@ -295,41 +233,6 @@ impl FreshAnswers for Fresh<'_> {
             Reading::Complete(anybody)
         })
     }
-}
-
-/// Writes down what the next sweep needs: the live count, and which orphans were inspected and kept.
-fn remember(observed: &Observed, acted: &Acted, hygiene: &Dir) -> Result<(), String> {
-    let before = Memory::read(hygiene)?;
-    let mut memory = before.clone();
-    let (seen, plan) = (&observed.snapshot, &observed.plan);
-    if let Some(sessions) = seen.sessions.complete() {
-        memory.saw_live(plan.now, sessions.ids.len());
-    }
-    if let Some(volume) = seen.volume.complete() {
-        let wanted = |name: &str| EntryName::new(name);
-        let still_kept = |name: &str| volume.entries.binary_search_by(|e| e.name.cmp(&wanted(name))).is_ok();
-        memory.inspected.retain(|name, _| still_kept(name));
-        for (index, inspection) in &seen.inspections {
-            let Some(name) = volume.entries.get(*index).and_then(|entry| entry.name.as_str()) else { continue };
-            let Some(Reading::Complete(root)) = seen.roots.get(index) else { continue };
-            let chosen = plan.victims.iter().any(|victim| victim.index == *index);
-            let active = match inspection.outcome {
-                // A victim that could not be moved waits like one that was kept, so that it does not starve the rest.
-                WalkOutcome::Idle { .. } if chosen && !acted.quarantined.iter().any(|moved| moved == name) => None,
-                WalkOutcome::Idle { .. } => {
-                    memory.inspected.remove(name);
-                    continue;
-                }
-                WalkOutcome::Young { at, .. } => Some(at),
-                _ => None,
-            };
-            let earlier =
-                memory.inspected.get(name).filter(|note| note.inode == root.inode).map_or(0, |note| note.times);
-            let note = InspectionNote { inode: root.inode, at: plan.now, times: earlier.saturating_add(1), active };
-            memory.inspected.insert(name.to_owned(), note);
-        }
-    }
-    if memory == before { Ok(()) } else { memory.write(hygiene) }
 }
 
 /// Runs blocking work on a thread of its own, away from the async runtime.

@@ -3,25 +3,33 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::{Context, Sources};
 use crate::act::Condemned;
+use crate::clock::ServerClock;
 use crate::fsio::{Dir, FsError};
-use crate::journal::{self, Ledger};
+use crate::journal::{self, JournalError, Ledger};
+use crate::names::id_hash;
 use crate::observe::volume::{
-    Hygiene, Memory, VolumeError, WORKSPACE, Walk, list, quarantine_entries, read_root, run_in_order, walk,
+    Hygiene, VolumeError, WORKSPACE, Walk, list, missing_on_root, quarantine_entries, read_root, root_activity,
+    run_in_order, walk,
 };
-use crate::observe::{Health, History, IdSet, Inspection, Reading, Snapshot, Volume, WalkOutcome};
-use crate::plan::{Plan, WORK_BUDGET, candidates, plan};
-use crate::policy::Policy;
+use crate::observe::{Health, History, IdSet, Inspection, LiveSample, Reading, Snapshot, Volume, WalkOutcome};
+use crate::plan::{Plan, WORK_BUDGET, candidates, plan, sample_wanted};
+use crate::policy::{Mode, Policy};
+use crate::records::{Records, RecordsError};
 use crate::stop::Stop;
 
 /// Threads that walk trees and read roots. Fewer than the 64 calls one EFS client can have in flight (NFSv4.1 slots of
 /// the Linux client), so that the service on the same host keeps its share.
 const THREADS: usize = 16;
+/// Most root directories of live workspaces that are read to tell how many are young (DESIGN, promise 3).
+const SAMPLE: usize = 1_000;
 /// How long a request to stop may go unseen while a source is waited for.
 const STOP_LATENCY: Duration = Duration::from_millis(20);
 
@@ -38,7 +46,8 @@ pub struct Observed {
 pub(super) struct Volumes<'a> {
     pub(super) root: Result<&'a Dir, String>,
     pub(super) hygiene: Result<Option<&'a Hygiene>, String>,
-    pub(super) history: Reading<Ledger>,
+    pub(super) journal: Result<Ledger, JournalError>,
+    pub(super) records: Result<&'a Records, RecordsError>,
 }
 
 /// Opens the volume for reading only, observes and plans.
@@ -48,14 +57,23 @@ pub(super) fn read_only(policy: &Policy, sources: &Sources, context: &Context, h
         Ok(root) => Hygiene::open(root, &policy.root).map_err(|e: VolumeError| e.to_string()),
         Err(_) => Ok(None),
     };
-    let history = match &hygiene {
-        Ok(Some(hygiene)) => journal::read(&hygiene.journal, |_| ()).into(),
-        _ => Reading::Complete(Ledger::default()),
+    let journal = match &hygiene {
+        Ok(Some(hygiene)) => journal::read(&hygiene.journal, |_| ()),
+        _ => Ok(Ledger::default()),
     };
+    let state = context.state.open(policy);
+    let records = match (&hygiene, &state) {
+        (Err(why), _) | (_, Err(why)) => Err(RecordsError::Unreadable(why.clone())),
+        (Ok(hygiene), Ok(state)) => Records::read(hygiene.as_ref().map(|hygiene| &hygiene.dir), state.as_ref()),
+    };
+    let ahead = records.as_ref().map(|records| records.memory.server_ahead()).unwrap_or_default();
+    let clock = Arc::new(ServerClock::new(Arc::clone(&context.clock), ahead));
+    let context = &Context { clock, ..context.clone() };
     let seen = Volumes {
         root: root.as_ref().map_err(Clone::clone),
         hygiene: hygiene.as_ref().map(Option::as_ref).map_err(Clone::clone),
-        history,
+        journal,
+        records: records.as_ref().map_err(Clone::clone),
     };
     observe_and_plan(policy, sources, context, handle, &seen)
 }
@@ -81,6 +99,7 @@ pub(super) fn observe_and_plan(
         roots: BTreeMap::new(),
         inspections: BTreeMap::new(),
         second_walks: BTreeMap::new(),
+        sample: None,
     };
     let Ok(root) = seen.root else {
         let plan = plan(policy, &snapshot, context.clock.now());
@@ -88,6 +107,7 @@ pub(super) fn observe_and_plan(
     };
     read_roots(policy, context, root, &mut snapshot);
     let now = context.clock.now();
+    sample(policy, context, root, now, &mut snapshot);
     let first = plan(policy, &snapshot, now);
     inspect(policy, context, root, &first, &mut snapshot);
     if let Ok(Some(hygiene)) = seen.hygiene {
@@ -104,10 +124,14 @@ fn listing(policy: &Policy, seen: &Volumes<'_>) -> Reading<Volume> {
         let hygiene = seen.hygiene.clone()?;
         let own = root.own_facts().map_err(text)?;
         let mut volume = Volume { identity: format!("{}#{}", policy.root.display(), own.inode), ..Volume::default() };
+        volume.root = own.inode;
         volume.entries = list(root).map_err(text)?;
+        if policy.mode == Mode::Enforce {
+            volume.missing_right = missing_on_root(root, &policy.root).map_err(text)?;
+        }
         if let Some(hygiene) = hygiene {
             let none = Ledger::default();
-            let ledger = seen.history.complete().unwrap_or(&none);
+            let ledger = seen.journal.as_ref().unwrap_or(&none);
             volume.quarantine = quarantine_entries(root, hygiene, ledger, policy).map_err(text)?;
             volume.purging =
                 Condemned::all(&hygiene.purging).map_err(text)?.iter().map(|one| one.id().clone()).collect();
@@ -156,21 +180,50 @@ fn both<T>(a: Option<Reading<T>>, b: Option<Reading<T>>, join: impl Fn(T, T) -> 
 }
 
 fn history(context: &Context, seen: &Volumes<'_>) -> Reading<History> {
-    let ledger = match &seen.history {
-        Reading::Complete(ledger) => ledger,
-        Reading::Unavailable(why) => return Reading::Unavailable(why.clone()),
+    let (ledger, records) = match (&seen.journal, &seen.records) {
+        (Ok(ledger), Ok(records)) => (ledger, records),
+        (Err(error), _) if error.is_damage() => {
+            return Reading::Complete(History { damage: Some(error.to_string()), ..History::default() });
+        }
+        (_, Err(RecordsError::Damaged(damage))) => {
+            return Reading::Complete(History { damage: Some(damage.clone()), ..History::default() });
+        }
+        (Err(error), _) => return Reading::Unavailable(error.to_string()),
+        (_, Err(error)) => return Reading::Unavailable(error.to_string()),
     };
-    let memory = match seen.hygiene {
-        Ok(Some(hygiene)) => Memory::read(&hygiene.dir),
-        _ => Ok(Memory::default()),
-    };
-    memory
-        .map(|memory| History {
-            spent: ledger.spent.clone(),
-            highest_live: memory.highest_live(context.clock.now()),
-            inspected: memory.inspected,
-        })
-        .into()
+    let now = context.clock.now();
+    let memory = &records.memory;
+    Reading::Complete(History {
+        identity: records.identity.clone(),
+        bound: records.bound,
+        identity_missing: !records.bound && ledger.last > 0,
+        confirmed: records.confirmed(),
+        held: records.held.clone(),
+        approved: records.approved.clone(),
+        watched_since: memory.was_written().then(|| memory.watched_since(now)),
+        spec: memory.spec.clone(),
+        damage: None,
+        spent: ledger.spent.clone(),
+        highest_live: memory.highest_live(now),
+        inspected: memory.inspected.clone(),
+    })
+}
+
+/// Draws live workspaces at random and looks how many of them are young, where the answer matters.
+fn sample(policy: &Policy, context: &Context, root: &Dir, now: Timestamp, snapshot: &mut Snapshot) {
+    let mut live = sample_wanted(policy, snapshot, now);
+    let Some(volume) = snapshot.volume.complete().filter(|_| !live.is_empty()) else { return };
+    if live.len() > SAMPLE {
+        // By a hash of the name that differs each time: not the first ones, which may all be of one age.
+        let seed = (context.new_id)();
+        live.sort_by_cached_key(|index| id_hash(&format!("{seed}{}", volume.entries[*index].name)));
+        live.truncate(SAMPLE);
+    }
+    let look = |index: &usize| root_activity(root, &volume.entries[*index].name, policy.activity);
+    let found = run_in_order(&live, THREADS, look, |_| !context.stop.requested());
+    let young_after = crate::clock::before(now, policy.min_age);
+    let young = found.iter().flatten().filter(|at| **at > young_after).count() as u64;
+    snapshot.sample = Some(LiveSample { taken: found.len() as u64, young });
 }
 
 fn read_roots(policy: &Policy, context: &Context, root: &Dir, snapshot: &mut Snapshot) {

@@ -89,6 +89,7 @@ pub fn policy(path: &Path) -> SessionPolicy {
         freshness_query: None,
         max_staleness: Duration::from_secs(3600),
         canary_query: None,
+        known_query: None,
         minimum_live: 1,
         timeout: Duration::from_secs(20),
     }

@@ -31,7 +31,11 @@ spec:
 /// Loads `args`, with `text` on standard input and in the variable SPEC.
 fn load(args: &[&str], text: &str, short: bool) -> Result<Vec<Loaded>, Vec<Fault>> {
     let options = LoadOptions {
-        policy: PolicyOptions { allow_short_times: short, home: Some(PathBuf::from("/home/me")) },
+        policy: PolicyOptions {
+            allow_short_times: short,
+            home: Some(PathBuf::from("/home/me")),
+            cluster: "local".into(),
+        },
         stdin: Box::new(text.as_bytes()),
         env: Box::new(|name| (name == "SPEC").then(|| text.to_owned())),
     };

@@ -12,12 +12,17 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{AtFlags, Timespec, Timestamps};
 use workspace_hygiene::act::{Acted, Pin};
 use workspace_hygiene::clock::Clock;
+use workspace_hygiene::fsio::Dir;
+use workspace_hygiene::names::PlanHash;
 use workspace_hygiene::observe::sessions;
-use workspace_hygiene::policy::{Policy, PolicyOptions};
+use workspace_hygiene::observe::volume::Hygiene;
+use workspace_hygiene::orders::{Fixed, Orders};
+use workspace_hygiene::policy::{Mode, Policy, PolicyOptions};
 use workspace_hygiene::progress::{Progress, Unwatched};
+use workspace_hygiene::records::{AnswerKind, HeldPlan, Identity, Records, StateDir, Watch};
 use workspace_hygiene::spec::{LoadOptions, load};
 use workspace_hygiene::stop::Stop;
-use workspace_hygiene::sweep::{self, Context, Observed, Sources, SweepError, Swept};
+use workspace_hygiene::sweep::{self, Adoption, Answered, Context, Observed, Sources, SweepError, Swept};
 
 use crate::fuse::Fuse;
 
@@ -30,6 +35,11 @@ pub struct MovedClock(Arc<Mutex<i64>>);
 impl Clock for MovedClock {
     fn now(&self) -> Timestamp {
         Timestamp::now() + SignedDuration::from_secs(*self.0.lock().unwrap())
+    }
+
+    /// The test moves the clocks of all machines at once, also the file server's.
+    fn file_server(&self, written: Timestamp) -> Timestamp {
+        written + SignedDuration::from_secs(*self.0.lock().unwrap())
     }
 }
 
@@ -44,12 +54,24 @@ pub struct World {
     pub progress: Arc<dyn Progress>,
     /// Lines that go into the spec below `spec:`, replacing the defaults of the same key.
     parts: BTreeMap<&'static str, String>,
+    /// What the resource is called.
+    pub name: &'static str,
+    /// Whether the volume is one that is swept for long: bound to this resource, spec and database, its first plan approved,
+    /// watched without a gap.
+    settled: bool,
+    pub orders: Arc<dyn Orders>,
 }
 
 impl World {
-    /// A world on the file system of `TMPDIR`, or where the environment says `WORLD_FS=fuse` as [`Self::on_fuse`].
+    /// A world on the file system of `TMPDIR`, or where the environment says `WORLD_FS=fuse` as [`Self::on_fuse`]. Its volume
+    /// is swept for long, whatever the test makes of its spec.
     pub fn new() -> Self {
         Self::made(Fuse::asked_for())
+    }
+
+    /// The same with a volume that no sweep has seen yet.
+    pub fn fresh() -> Self {
+        Self { settled: false, ..Self::made(Fuse::asked_for()) }
     }
 
     /// A world whose volume behaves as EFS does; see [`Self::fuse`].
@@ -71,6 +93,9 @@ impl World {
             stop: Stop::default(),
             progress: Arc::new(Unwatched),
             parts: BTreeMap::new(),
+            name: "test",
+            settled: true,
+            orders: Arc::new(Fixed),
         };
         world.db("create table session (id text primary key, deleted_at text)");
         world.set_live("aaaaaaaa-0000-4000-8000-000000000000", true);
@@ -134,22 +159,56 @@ impl World {
         ]);
         parts.extend(self.parts.clone());
         let body: String = parts.iter().map(|(key, yaml)| format!("  {key}: {yaml}\n")).collect();
-        format!("apiVersion: hygiene.dev/v1alpha1\nkind: WorkspaceHygiene\nmetadata: {{name: test}}\nspec:\n{body}")
+        let name = self.name;
+        format!("apiVersion: hygiene.dev/v1alpha1\nkind: WorkspaceHygiene\nmetadata: {{name: {name}}}\nspec:\n{body}")
     }
 
     /// Writes the spec to a file and gives back its path, for the built binary.
     pub fn spec_file(&self) -> PathBuf {
         let path = self.path("spec.yaml");
         fs::write(&path, self.spec()).unwrap();
+        if self.settled {
+            self.settle(&path);
+        }
         path
     }
 
-    pub fn policy(&self) -> Arc<Policy> {
-        let path = self.spec_file();
-        let policy = PolicyOptions { allow_short_times: true, home: None };
+    fn load(path: &Path) -> Option<Arc<Policy>> {
+        let policy = PolicyOptions { allow_short_times: true, home: None, cluster: "local".into() };
         let loaded = load(&[path.display().to_string()], LoadOptions::of_process(policy));
-        let mut loaded = loaded.unwrap_or_else(|faults| panic!("{faults:#?}"));
-        Arc::new(loaded.remove(0).policy)
+        loaded.ok().map(|mut loaded| Arc::new(loaded.remove(0).policy))
+    }
+
+    pub fn policy(&self) -> Arc<Policy> {
+        Self::load(&self.spec_file()).expect("the spec is in order")
+    }
+
+    /// Makes the volume one that was bound to this spec and this database, approved and watched, for long.
+    fn settle(&self, spec: &Path) {
+        // A spec that is refused, and a root or a database that the test took away, are the test's own matter.
+        let Some(policy) = Self::load(spec).filter(|policy| policy.mode == Mode::Enforce) else { return };
+        let Ok(root) = Dir::open_root(&policy.root) else { return };
+        let Ok(hygiene) = Hygiene::ensure(&root, &policy.root) else { return };
+        let sessions = sessions::open(&policy.sessions, Arc::new(self.clock.clone()));
+        let sessions = self.runtime.block_on(sessions.live());
+        let now = self.clock.now();
+        let Ok(records) = Records::read(Some(&hygiene.dir), None) else { return };
+        let mut memory = records.memory.clone();
+        memory.watch = Some(Watch { since: now - SignedDuration::from_hours(24 * 365), until: now });
+        memory.spec = Some(policy.digests.evidence.clone());
+        memory.write(&hygiene.dir).unwrap();
+        let before = records.identity.clone().unwrap_or_else(|| Identity::unbound("test".into(), now));
+        let identity = Identity {
+            owner: policy.owner(),
+            root: root.own_facts().unwrap().inode,
+            database: sessions.complete().map_or(before.database.clone(), |sessions| sessions.database.clone()),
+            query: policy.digests.query.clone(),
+            approved: true,
+            ..before.clone()
+        };
+        if records.identity != Some(identity.clone()) {
+            Records::write_identity(&hygiene.dir, &identity).unwrap();
+        }
     }
 
     pub fn sources(&self) -> Sources {
@@ -166,6 +225,8 @@ impl World {
             actor: "test".into(),
             command: "test".into(),
             lock_timeout: Duration::ZERO,
+            orders: Arc::clone(&self.orders),
+            state: StateDir::new(Some(self.path("state"))),
         }
     }
 
@@ -189,6 +250,19 @@ impl World {
     pub fn purge(&self, names: &[&str]) -> Result<Swept, SweepError> {
         let names = names.iter().map(ToString::to_string).collect();
         self.runtime.block_on(sweep::purge_now(self.policy(), self.sources(), self.context(), names))
+    }
+
+    pub fn answer(&self, kind: AnswerKind, hash: &PlanHash) -> Result<Answered, SweepError> {
+        let answer = sweep::answer(self.policy(), self.sources(), self.context(), kind, hash.clone());
+        self.runtime.block_on(answer)
+    }
+
+    pub fn adopt(&self) -> Result<Adoption, SweepError> {
+        self.runtime.block_on(sweep::adopt(self.policy(), self.sources(), self.context(), true))
+    }
+
+    pub fn held(&self) -> Option<HeldPlan> {
+        self.runtime.block_on(sweep::held_plan(self.policy(), self.context())).unwrap()
     }
 
     pub fn listed(&self) -> sweep::Listed {

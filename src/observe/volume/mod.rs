@@ -2,16 +2,16 @@
 
 mod hygiene;
 mod list;
-mod memory;
 mod ordered;
+mod rights;
 mod roots;
 mod walk;
 
 pub use hygiene::{ENTRY, Hygiene, LOCK, VolumeError, WORKSPACE};
 pub use list::{list, quarantine_entries};
-pub use memory::{MEMORY, Memory};
 pub use ordered::run_in_order;
-pub use roots::{KEEP_FILE, read_keep_file, read_root};
+pub use rights::missing_on_root;
+pub use roots::{KEEP_FILE, read_keep_file, read_root, root_activity};
 pub use walk::{Walk, walk};
 
 /// Our own folder below the root.

@@ -4,10 +4,12 @@ use std::ffi::OsStr;
 
 use jiff::Timestamp;
 
+use super::rights::missing_on;
+
 use crate::fsio::{Dir, FsError, Kind};
 use crate::names::EntryName;
 use crate::observe::{DirectoryFacts, KeepFileState, Reading};
-use crate::policy::{KeepFileRule, Policy};
+use crate::policy::{Activity, KeepFileRule, Policy};
 
 /// The file that pins a workspace: for ever, or until the date it holds.
 pub const KEEP_FILE: &str = ".hygiene-keep";
@@ -32,6 +34,7 @@ fn facts(root: &Dir, name: &OsStr, policy: &Policy) -> Result<DirectoryFacts, St
     } else {
         read_keep_file(&root.open_dir(name).map_err(text)?, policy).map_err(text)?
     };
+    let immovable = if mount_point { None } else { missing_on(root, name, &facts).map_err(text)? };
     Ok(DirectoryFacts {
         inode: facts.inode,
         device: facts.device,
@@ -40,6 +43,17 @@ fn facts(root: &Dir, name: &OsStr, policy: &Policy) -> Result<DirectoryFacts, St
         born: facts.born,
         mount_point,
         keep_file,
+        immovable,
+    })
+}
+
+/// When the root directory of the workspace `name` was last active; `None` where that cannot be told. For a sample of live
+/// ones, so with as few calls as can be.
+pub fn root_activity(root: &Dir, name: &EntryName, activity: Activity) -> Option<Timestamp> {
+    let facts = root.facts(name.as_os_str()).ok().filter(|facts| facts.kind == Kind::Directory)?;
+    Some(match activity {
+        Activity::Modified => facts.modified,
+        Activity::Any => facts.modified.max(facts.changed).max(facts.born.unwrap_or(Timestamp::MIN)),
     })
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{ExplanationDocument, InspectionDocument, RootDocument};
 use crate::journal::{Event, Record};
-use crate::report::plan::View;
+use crate::report::plan::{View, hold_line};
 use crate::report::table::{Tone, count, plain};
 use crate::report::text::{ago, size, until};
 
@@ -32,8 +32,7 @@ impl ExplanationDocument {
         }
         line("plan", &format!("{} at {}", self.plan_hash, self.generated_at));
         if let Some(hold) = &self.held {
-            let title = format!("HELD by the {} {}", hold.kind.to_lowercase(), hold.reason);
-            out += &format!("\n{}: {}\n", view.style.paint(Tone::Alarm, &title), plain(&hold.message));
+            out += &hold_line(view, hold);
         }
         out += &self.guards(view);
         out += &self.in_quarantine(view);
@@ -151,15 +150,26 @@ pub fn journal(view: View<'_>, records: &[Record]) -> String {
             Event::Done(_) => (Tone::Plain, "done"),
             Event::Abandoned(_) => (Tone::Warn, "not done"),
             Event::Purged(_) => (Tone::Alarm, "gone"),
+            Event::Held(_) => (Tone::Alarm, "held"),
+            Event::Approved(_) => (Tone::Good, "approved"),
+            Event::Dismissed(_) => (Tone::Good, "dismissed"),
+            Event::Bound(_) => (Tone::Good, "bound"),
+        };
+        let plan = record.event.remark().and_then(|remark| remark.plan.as_ref());
+        let bytes = step.map_or(0, |step| step.bytes);
+        let what = match (step, plan) {
+            (Some(step), _) => format!("{:?}", step.op),
+            (None, Some(_)) => "Plan".into(),
+            (None, None) => "Volume".into(),
         };
         grid.row([
             (Tone::Plain, &record.at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()),
-            (tone, &format!("{:?}", step.op)),
+            (tone, &what),
             (tone, outcome),
-            (Tone::Plain, &step.name),
-            (Tone::Plain, &if step.bytes > 0 { size(step.bytes) } else { "-".into() }),
-            (Tone::Plain, &step.why),
-            (Tone::Dim, step.entry.as_str()),
+            (Tone::Plain, step.map(|step| step.name.as_str()).or(plan.map(|plan| plan.as_str())).unwrap_or("-")),
+            (Tone::Plain, &if bytes > 0 { size(bytes) } else { "-".into() }),
+            (Tone::Plain, record.event.why()),
+            (Tone::Dim, step.map_or("-", |step| step.entry.as_str())),
             (Tone::Dim, record.sweep.as_str()),
         ]);
     }

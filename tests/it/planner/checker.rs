@@ -48,6 +48,8 @@ fn promise_of(world: &World, index: usize, reason: &KeepReason) -> Option<&'stat
         K::FutureTime(_) | K::TooYoung(_) | K::NotInspected => &[9],
         K::ActiveInside(..) | K::FutureInside(..) | K::MountPointInside(_) | K::NestedVolume(_) => &[9],
         K::InspectionIncomplete(_) => &[9],
+        K::RowUnknown => &[3],
+        K::NotMovable(_) => &[5],
         K::Held(_) | K::PerSweepLimit | K::LargerThanBudget(_) => &[8],
         // One that fits may still wait behind a larger one.
         K::BudgetSpent if idle => return None,
@@ -61,7 +63,14 @@ fn promise_of(world: &World, index: usize, reason: &KeepReason) -> Option<&'stat
 fn promise_of_hold(reason: HoldReason) -> &'static [u8] {
     match reason {
         HoldReason::SourceUnavailable => &[2, 8, 13],
-        HoldReason::Suspended => &[11],
+        HoldReason::VolumeEmpty | HoldReason::NoLiveWorkspace | HoldReason::IdentityMissing => &[4],
+        HoldReason::OwnedByAnother | HoldReason::RootReplaced | HoldReason::QueryChanged => &[4],
+        HoldReason::NestedVolume => &[4],
+        HoldReason::DatabaseChanged | HoldReason::RowsBehindVolume => &[3],
+        HoldReason::RecordsDamaged => &[14],
+        HoldReason::MissingRight | HoldReason::NotTheSame | HoldReason::AwaitsApproval => &[8],
+        HoldReason::NearMatches | HoldReason::UnusableIds => &[7],
+        HoldReason::Suspended | HoldReason::SpecChanged => &[11],
         HoldReason::NoCanary | HoldReason::StaleSessions | HoldReason::TooFewLiveSessions => &[3],
         HoldReason::SessionsDropped => &[3],
         HoldReason::ServiceUnhealthy => &[13],

@@ -177,7 +177,8 @@ impl Spec {
             },
         }))
         .unwrap();
-        Policy::from_resource(&resource, PolicyOptions { allow_short_times: true, home: None }).unwrap()
+        Policy::from_resource(&resource, PolicyOptions { allow_short_times: true, home: None, cluster: "local".into() })
+            .unwrap()
     }
 }
 

@@ -79,17 +79,31 @@ impl World {
     pub fn snapshot(&self) -> Snapshot {
         let ids = |ids: &Vec<String>| ids.iter().map(SessionId::new).collect::<IdSet>();
         let places = || self.places.iter().enumerate();
-        let sessions =
-            LiveSessions { ids: ids(&self.live), canary: self.canary, freshest: self.freshest, at: self.now };
+        let sessions = LiveSessions {
+            ids: ids(&self.live),
+            canary: self.canary,
+            freshest: self.freshest,
+            at: self.now,
+            database: "db-1".into(),
+            known: None,
+        };
         let volume = Volume {
             identity: VOLUME.into(),
             entries: self.places.iter().map(|p| Entry { name: p.name.clone(), kind: p.kind }).collect(),
             quarantine: self.quarantine.iter().map(|kept| kept.entry.clone()).collect(),
             purging: Vec::new(),
+            root: 2,
+            missing_right: None,
         };
         let health = |well| if well { Health::Healthy } else { Health::Unhealthy("collab-0 is not ready".into()) };
-        let history =
-            History { spent: self.spent.clone(), highest_live: self.highest_live, inspected: self.notes.clone() };
+        let history = History {
+            bound: true,
+            confirmed: true,
+            spent: self.spent.clone(),
+            highest_live: self.highest_live,
+            inspected: self.notes.clone(),
+            ..History::default()
+        };
         Snapshot {
             volume: self.read(Source::Volume, volume),
             sessions: self.read(Source::Sessions, sessions),
@@ -98,6 +112,7 @@ impl World {
             history: self.read(Source::History, history),
             roots: places().filter_map(|(i, p)| Some((i, p.root.clone()?))).collect(),
             inspections: places().filter_map(|(i, p)| Some((i, p.inspection.clone()?))).collect(),
+            sample: None,
             second_walks: (self.quarantine.iter())
                 .filter_map(|kept| Some((kept.entry.id.clone(), kept.second_walk.clone()?)))
                 .collect(),

@@ -189,6 +189,7 @@ impl World {
             born,
             mount_point,
             keep_file,
+            immovable: None,
         }
     }
 

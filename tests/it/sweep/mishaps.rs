@@ -168,7 +168,8 @@ fn a_journal_that_somebody_else_writes_is_left_alone() {
         bytes: 0,
         why: String::new(),
     };
-    let open = |sweep: &str| Journal::new(&dir, journal::read(&dir, |_| ()).unwrap(), SweepId::new(sweep), "us".into());
+    let open =
+        |sweep: &str| Journal::new(&dir, &dir, journal::read(&dir, |_| ()).unwrap(), SweepId::new(sweep), "us".into());
     let (mut one, mut stale) = (open("one"), open("stale"));
     one.append(Timestamp::now(), Event::Intent(step(1))).unwrap();
     let refused = stale.append(Timestamp::now(), Event::Intent(step(2)));

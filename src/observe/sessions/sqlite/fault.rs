@@ -78,16 +78,14 @@ pub(super) enum Fault {
     Read { doing: &'static str, what: String },
 
     // the answers
+    #[error("{field} returned NULL as an id in row {row}; add `where id is not null`, or repair the row")]
+    Null { field: &'static str, row: u64 },
+    #[error("{field} returned {kind} as an id in row {row}; select text, for example `{way_out}`")]
+    WrongType { field: &'static str, row: u64, kind: &'static str, way_out: &'static str },
     #[error(
-        "spec.sessions.liveQuery returned NULL as an id in row {row}; add `where id is not null`, or repair the row"
+        "{field} returned text that is not valid Unicode as an id in row {row}; repair the row, or leave it out in the query"
     )]
-    Null { row: u64 },
-    #[error("spec.sessions.liveQuery returned {kind} as an id in row {row}; select text, for example `{way_out}`")]
-    WrongType { row: u64, kind: &'static str, way_out: &'static str },
-    #[error(
-        "spec.sessions.liveQuery returned text that is not valid Unicode as an id in row {row}; repair the row, or leave it out in the query"
-    )]
-    NotUnicode { row: u64 },
+    NotUnicode { field: &'static str, row: u64 },
     #[error(
         "spec.sessions.liveQuery returned {streamed} rows, but count(*) says {counted} in the same snapshot; leave out random() and the like, and run `pragma integrity_check` (`reindex` repairs an index)"
     )]
@@ -104,6 +102,10 @@ pub(super) enum Fault {
         "{field} finds a session that cannot exist; it must return no row for an id that is not live (count(*) and exists() always return one: use `select 1 … where id = ?1`)"
     )]
     FindsAnything { field: &'static str },
+    #[error(
+        "spec.sessions.knownQuery does not return every session that spec.sessions.liveQuery returns in the same snapshot; it must return the ids of sessions in any state, in the same spelling"
+    )]
+    KnownMisses,
     #[error(
         "spec.sessions.canaryQuery returns no row, so this database is not believed when it says that a session is gone; restore the canary"
     )]

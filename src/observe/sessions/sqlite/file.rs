@@ -3,11 +3,14 @@
 //! (<https://sqlite.org/howtocorrupt.html>, section 2.2).
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use jiff::Timestamp;
 
 use super::Fault;
 
@@ -25,6 +28,18 @@ pub(super) struct Identity {
     device: u64,
     inode: u64,
     born: Option<SystemTime>,
+}
+
+impl fmt::Display for Identity {
+    /// What stays the same as long as it is this file. The device's number is left out: it changes when the file system
+    /// is mounted again.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sqlite inode {}", self.inode)?;
+        match self.born.and_then(|born| Timestamp::try_from(born).ok()) {
+            Some(born) => write!(f, " born {born}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What is known of a database file before it is opened.

@@ -132,9 +132,14 @@ impl Store {
         };
         let streamed = query::live_ids(&database, &self.policy.live_query)?;
         by_id.validate(&streamed)?;
+        let known = match &self.policy.known_query {
+            Some(sql) => Some(query::known_ids(&database, sql, &streamed.ids)?),
+            None => None,
+        };
         database.still_there()?;
         let proof = Proof { identity: Some(database.identity()), by_id: !streamed.sample.is_empty() };
-        Ok((LiveSessions { ids: streamed.ids, canary, freshest, at }, proof))
+        let identity = database.identity().to_string();
+        Ok((LiveSessions { ids: streamed.ids, canary, freshest, at, database: identity, known }, proof))
     }
 
     /// Opens anew each time: a connection that was kept would go on reading a file that has been replaced.

@@ -8,7 +8,7 @@ use super::Fault;
 use super::database::Database;
 use super::freshness;
 use crate::names::SessionId;
-use crate::observe::IdSet;
+use crate::observe::{IdSet, KnownIds};
 use crate::policy::SessionPolicy;
 
 /// A query of the spec and what it has to look like.
@@ -22,6 +22,7 @@ const LIVE: Form = Form { field: "spec.sessions.liveQuery", column: "the session
 const CANARY: Form = Form { field: "spec.sessions.canaryQuery", column: "one value", parameters: 0 };
 const FRESHNESS: Form = Form { field: "spec.sessions.freshnessQuery", column: "the timestamp", parameters: 0 };
 const BY_ID: Form = Form { field: "spec.sessions.liveByIDQuery", column: "one value", parameters: 1 };
+const KNOWN: Form = Form { field: "spec.sessions.knownQuery", column: "the session id", parameters: 0 };
 const COUNT: Form = Form { field: "spec.sessions.liveQuery (inside count(*))", column: "one value", parameters: 0 };
 const WRAPPED: Form = Form { field: "spec.sessions.liveQuery (asked for one id)", column: "one value", parameters: 1 };
 
@@ -43,7 +44,7 @@ pub(super) fn live_ids(database: &Database, sql: &str) -> Result<Streamed, Fault
     let mut rows = run(database, &LIVE, &mut statement, None)?;
     while let Some(value) = next(database, &LIVE, &mut rows)? {
         streamed += 1;
-        let id = id_of(value, streamed)?;
+        let id = id_of(&LIVE, value, streamed)?;
         ids.insert(&id);
         sample.offer(id);
     }
@@ -52,6 +53,20 @@ pub(super) fn live_ids(database: &Database, sql: &str) -> Result<Streamed, Fault
         return Err(Fault::Counts { streamed, counted: counted.unwrap_or_default() });
     }
     Ok(Streamed { ids: ids.finish(), sample: sample.finish() })
+}
+
+/// Streams `knownQuery`. It must know whatever `liveQuery` returned: one that does not is wrong, and would call the work
+/// of known sessions unknown.
+pub(super) fn known_ids(database: &Database, sql: &str, live: &IdSet) -> Result<KnownIds, Fault> {
+    let mut statement = prepare(database, &KNOWN, sql)?;
+    let mut rows = run(database, &KNOWN, &mut statement, None)?;
+    let (mut known, mut row) = (KnownIds::default(), 0);
+    while let Some(value) = next(database, &KNOWN, &mut rows)? {
+        row += 1;
+        known.insert(&id_of(&KNOWN, value, row)?);
+    }
+    let known = known.finish();
+    if known.covers(live) { Ok(known) } else { Err(Fault::KnownMisses) }
 }
 
 /// A comment may stand open at the end of the query, `-- all` as well as `/* all`: the line end and the empty comment
@@ -65,17 +80,18 @@ fn count(database: &Database, sql: &str) -> Result<Option<i64>, Fault> {
     })
 }
 
-fn id_of(value: ValueRef<'_>, row: u64) -> Result<SessionId, Fault> {
+fn id_of(form: &Form, value: ValueRef<'_>, row: u64) -> Result<SessionId, Fault> {
+    let field = form.field;
     match value {
         // U+FFFD stands where something that was no Unicode was converted: whatever the id was, it is not this.
         ValueRef::Text(text) => match std::str::from_utf8(text) {
             Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => Ok(SessionId::new(text)),
-            _ => Err(Fault::NotUnicode { row }),
+            _ => Err(Fault::NotUnicode { field, row }),
         },
         ValueRef::Integer(number) => Ok(SessionId::new(number.to_string())),
-        ValueRef::Null => Err(Fault::Null { row }),
-        ValueRef::Real(_) => Err(Fault::WrongType { row, kind: "a REAL", way_out: "cast(id as text)" }),
-        ValueRef::Blob(_) => Err(Fault::WrongType { row, kind: "a BLOB", way_out: "lower(hex(id))" }),
+        ValueRef::Null => Err(Fault::Null { field, row }),
+        ValueRef::Real(_) => Err(Fault::WrongType { field, row, kind: "a REAL", way_out: "cast(id as text)" }),
+        ValueRef::Blob(_) => Err(Fault::WrongType { field, row, kind: "a BLOB", way_out: "lower(hex(id))" }),
     }
 }
 

@@ -30,6 +30,7 @@ fn store(path: &Path, file_system: FileSystemOf) -> Sqlite {
         freshness_query: None,
         max_staleness: Duration::MAX,
         canary_query: None,
+        known_query: None,
         minimum_live: 1,
         timeout: Duration::from_secs(1),
     };

@@ -97,16 +97,24 @@ impl Scene {
 
     /// The same with a spec that says more.
     pub fn with(parts: &str) -> Self {
-        let sessions = LiveSessions { ids: std::iter::empty().collect(), canary: None, freshest: None, at: now() };
+        let sessions = LiveSessions {
+            ids: std::iter::empty().collect(),
+            canary: None,
+            freshest: None,
+            at: now(),
+            database: "db-1".into(),
+            known: None,
+        };
         let seen = Snapshot {
             volume: Reading::Complete(Volume { identity: "fs-1".into(), ..Volume::default() }),
             sessions: Reading::Complete(sessions),
             serving: None,
             claims: None,
-            history: Reading::Complete(History::default()),
+            history: Reading::Complete(History { bound: true, confirmed: true, ..History::default() }),
             roots: BTreeMap::new(),
             inspections: BTreeMap::new(),
             second_walks: BTreeMap::new(),
+            sample: None,
         };
         let mut scene = Self { policy: policy(parts), seen, places: BTreeMap::new(), live: Vec::new() };
         for name in ["amy", "ben", "cleo"] {
@@ -145,6 +153,7 @@ impl Scene {
             born: None,
             mount_point: false,
             keep_file: KeepFileState::Absent,
+            immovable: None,
         };
         let (kind, root) = (Some(Kind::Directory), Some(Reading::Complete(root)));
         self.places.entry(EntryName::new(name)).or_insert(Place { kind, root, inspection: None })

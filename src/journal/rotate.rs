@@ -1,0 +1,147 @@
+//! Keeps the journal small: many files become one, and the oldest go once nothing needs them. What an open intent, an entry
+//! of the quarantine, a condemned tree or a budget needs is never dropped.
+
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::ledger::FILE_LIMIT;
+use super::{JournalError, Ledger, Record, digest, lines};
+use crate::clock::before;
+use crate::fsio::Dir;
+use crate::names::SweepId;
+
+/// Where the chain begins once older files were dropped.
+const ANCHOR: &str = "anchor.json";
+/// More files than this are put together: each costs some calls at the start of every sweep.
+const FILES: usize = 16;
+/// Largest file that is made by putting files together, in bytes.
+const LARGEST: usize = 64 << 20;
+/// A file goes when its last record is older than this: longer than the longest period of a budget, a year.
+const KEEP: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// The last record that was dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Anchor {
+    pub(super) seq: u64,
+    pub(super) hash: String,
+}
+
+impl Anchor {
+    pub(super) fn read(dir: &Dir) -> Result<Option<Self>, JournalError> {
+        let Some(content) = dir.read_file(OsStr::new(ANCHOR), 4096)? else { return Ok(None) };
+        let damaged = |e: serde_json::Error| JournalError::Damaged { file: ANCHOR.into(), line: 1, why: e.to_string() };
+        serde_json::from_slice(&content).map(Some).map_err(damaged)
+    }
+}
+
+/// The files of the journal in their order: the name of each is the number of its first record.
+pub(super) fn files(dir: &Dir) -> Result<Vec<OsString>, JournalError> {
+    let mut files: Vec<OsString> = dir.names()?.into_iter().map(|(name, _)| name).collect();
+    files.retain(|name| name.as_encoded_bytes().ends_with(b".jsonl"));
+    files.sort();
+    Ok(files)
+}
+
+/// Drops what is old and not needed, then puts files together. For the holder of the lock, after its last append;
+/// `ledger` is what all of the journal adds up to. A crash at any point leaves a journal that reads the same.
+///
+/// # Errors
+/// When a file cannot be read or written. Nothing is lost then.
+pub fn rotate(dir: &Dir, ledger: &Ledger, now: Timestamp) -> Result<(), JournalError> {
+    if ledger.files <= FILES {
+        return Ok(());
+    }
+    let files = files(dir)?;
+    let old = drop_old(dir, ledger, &files, now)?;
+    put_together(dir, &files[old..])
+}
+
+/// Sets a damaged journal apart, so that a new one can begin; answers where it is. What it told of is then no longer known
+/// as ours, and is kept.
+///
+/// # Errors
+/// When a file cannot be moved.
+pub fn set_apart(dir: &Dir, by: &SweepId) -> Result<String, JournalError> {
+    let aside = OsString::from(format!("damaged-{by}"));
+    dir.make_dir(&aside)?;
+    let folder = dir.open_dir(&aside)?;
+    for name in files(dir)? {
+        dir.rename_new(&name, &folder, &name)?;
+    }
+    if dir.find(OsStr::new(ANCHOR))?.is_some() {
+        dir.rename_new(OsStr::new(ANCHOR), &folder, OsStr::new(ANCHOR))?;
+    }
+    folder.sync()?;
+    dir.sync()?;
+    Ok(crate::fsio::printable(&aside))
+}
+
+/// Drops files from the oldest on, and answers how many.
+fn drop_old(dir: &Dir, ledger: &Ledger, files: &[OsString], now: Timestamp) -> Result<usize, JournalError> {
+    let oldest = before(now, KEEP);
+    let mut last = None;
+    let mut count = 0;
+    for name in files {
+        let content = content(dir, name)?;
+        let mut needed = false;
+        for line in lines(&content) {
+            let Ok(record) = serde_json::from_slice::<Record>(line) else { break };
+            needed |= record.at >= oldest || ledger.needs(&record);
+            last = if needed { last } else { Some(Anchor { seq: record.seq, hash: digest(line) }) };
+        }
+        if needed {
+            // Of this file no record may go, so the chain begins where the file before it ended.
+            break;
+        }
+        if let Some(anchor) = &last {
+            let text = serde_json::to_vec(anchor).unwrap_or_default();
+            dir.replace_file(OsStr::new(ANCHOR), &text)?;
+            dir.unlink(name)?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+fn put_together(dir: &Dir, files: &[OsString]) -> Result<(), JournalError> {
+    let mut group: Vec<&OsString> = Vec::new();
+    let mut all: Vec<u8> = Vec::new();
+    for name in files {
+        let content = content(dir, name)?;
+        let mut whole = Vec::new();
+        for line in lines(&content).filter(|line| serde_json::from_slice::<Record>(line).is_ok()) {
+            whole.extend_from_slice(line);
+            whole.push(b'\n');
+        }
+        if all.len() + whole.len() > LARGEST {
+            replace(dir, &group, &all)?;
+            (group, all) = (Vec::new(), Vec::new());
+        }
+        group.push(name);
+        all.extend(whole);
+    }
+    replace(dir, &group, &all)
+}
+
+/// Writes what the files of `group` hold into the first, then removes the others. In between they hold again what the
+/// first holds already, which reading the journal sees through.
+fn replace(dir: &Dir, group: &[&OsString], all: &[u8]) -> Result<(), JournalError> {
+    let [first, others @ ..] = group else { return Ok(()) };
+    if others.is_empty() {
+        return Ok(());
+    }
+    dir.replace_file(first, all)?;
+    for name in others {
+        dir.unlink(name)?;
+    }
+    dir.sync()?;
+    Ok(())
+}
+
+fn content(dir: &Dir, name: &OsStr) -> Result<Vec<u8>, JournalError> {
+    let vanished = || JournalError::Vanished { file: crate::fsio::printable(name) };
+    dir.read_file(name, FILE_LIMIT)?.ok_or_else(vanished)
+}

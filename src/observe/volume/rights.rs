@@ -1,0 +1,63 @@
+//! Whether we may do what a sweep would do, asked before anything is moved.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use rustix::thread::CapabilitySet;
+
+use crate::fsio::{Dir, Facts, FsError};
+
+/// In a directory with this bit only the owner of an entry, or of the directory, may move the entry away.
+const STICKY: u32 = 0o1000;
+
+/// Which right on the root is missing to move anything out of it, and what to set.
+///
+/// # Errors
+/// When it cannot be found out.
+pub fn missing_on_root(root: &Dir, path: &Path) -> Result<Option<String>, FsError> {
+    if root.may_write()? {
+        return Ok(None);
+    }
+    let facts = root.own_facts()?;
+    Ok(Some(format!(
+        "{} belongs to user {} with mode {:04o}, and user {} may not move anything out of it, so nothing was moved; {}",
+        path.display(),
+        facts.uid,
+        facts.mode,
+        us(),
+        way_out(facts.uid, "CAP_DAC_OVERRIDE")
+    )))
+}
+
+/// Which right is missing to move the directory `name` out of `root`, and what to set: giving a directory another parent
+/// needs the right to write to it, and in a sticky directory to own it.
+///
+/// # Errors
+/// When it cannot be found out.
+pub fn missing_on(root: &Dir, name: &OsStr, facts: &Facts) -> Result<Option<Box<str>>, FsError> {
+    let told = |capability| {
+        let Facts { uid, mode, .. } = facts;
+        let way_out = way_out(*uid, capability);
+        format!("it belongs to user {uid} with mode {mode:04o}, and this is user {}; {way_out}", us()).into()
+    };
+    if !root.may_write_to(name)? {
+        return Ok(Some(told("CAP_DAC_OVERRIDE")));
+    }
+    if facts.uid == us() || has_capability(CapabilitySet::FOWNER) {
+        return Ok(None);
+    }
+    let parent = root.own_facts()?;
+    Ok((parent.mode & STICKY != 0 && parent.uid != us()).then(|| told("CAP_FOWNER")))
+}
+
+fn us() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn has_capability(one: CapabilitySet) -> bool {
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(one))
+}
+
+fn way_out(owner: u32, capability: &str) -> String {
+    format!("run as user {owner} or as root, or add {capability} (on a network file system the server must honour it)")
+}

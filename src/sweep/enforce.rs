@@ -1,0 +1,289 @@
+//! A sweep in mode Enforce: the five steps in order, with what must be remembered before and after.
+
+use tokio::runtime::Handle;
+
+use super::held::{Held, has_folder};
+use super::observing::{self, Volumes, observe_and_plan};
+use super::{Context, Fresh, Observed, Sources, SweepError, Swept, new_sweep, refuse_broken};
+use crate::act::{Act, Acted, StepError};
+use crate::fsio::Dir;
+use crate::journal::{self, Event, Remark};
+use crate::names::{EntryId, EntryName};
+use crate::observe::{InspectionNote, Reading, WalkOutcome};
+use crate::plan::{HoldKind, HoldReason, Resolution, identity_now, orphan_keys};
+use crate::policy::Policy;
+use crate::records::{AnswerKind, HeldPlan, Identity, Memory, Records};
+
+pub(super) fn enforce(
+    policy: &Policy,
+    sources: &Sources,
+    context: &Context,
+    handle: &Handle,
+) -> Result<Swept, SweepError> {
+    let id = new_sweep(context);
+    let nothing_done = |observed| Ok(Swept { id: id.clone(), observed, acted: Acted::default() });
+    if !has_folder(policy)? {
+        // Before anything is written to a volume that was never written to: is it one, and is it ours?
+        let observed = observing::read_only(policy, sources, context, handle);
+        if observed.plan.workspaces == 0 || !may_bind(&observed) {
+            refuse_broken(policy, &observed)?;
+            return nothing_done(observed);
+        }
+    }
+    let held = match Held::take(policy, context)? {
+        Some(held) => held,
+        // Nothing to hold: the root cannot be read, or there is nothing in it. Either way nothing is written there.
+        None => return nothing_done(observing::read_only(policy, sources, context, handle)),
+    };
+    let (context, ahead) = held.by_server_clock(context);
+    let context = &context;
+    let state = context.state.open(policy).map_err(SweepError::Records)?;
+    let records = Records::read(Some(&held.hygiene.dir), state.as_ref());
+    let ledger = journal::read(&held.hygiene.journal, |_| ());
+    let volumes =
+        |journal, records| Volumes { root: Ok(&held.root), hygiene: Ok(Some(&held.hygiene)), journal, records };
+    let (mut records, ledger) = match (records, ledger) {
+        (Ok(records), Ok(ledger)) => (records, ledger),
+        (records, journal) => {
+            let seen = volumes(journal, records.as_ref().map_err(Clone::clone));
+            return nothing_done(observe_and_plan(policy, sources, context, handle, &seen));
+        }
+    };
+    let as_read = records.memory.clone();
+    records.memory.saw_server_ahead(ahead);
+    let answers = Fresh { sources, handle, stop: &context.stop };
+    let new_id = || EntryId::new((context.new_id)());
+    let mut act = held.act(policy, context, &answers, &new_id, ledger, id.clone());
+    act.settle();
+    take_over_answers(&mut act, &mut records, state.as_ref());
+    let seen = volumes(Ok(act.journal.ledger().clone()), Ok(&records));
+    let observed = observe_and_plan(policy, sources, context, handle, &seen);
+    refuse_broken(policy, &observed)?;
+    if !records.bound && may_bind(&observed) {
+        bind(&mut act, policy, context, &mut records, &observed, state.as_ref());
+    }
+    latch(&mut act, &mut records, &observed, None);
+    let anothers = observed.plan.held.as_ref().is_some_and(|hold| hold.reason == HoldReason::OwnedByAnother);
+    if records.bound && !anothers {
+        let live = observed.snapshot.sessions.complete().map(|sessions| (sessions.ids.len(), sessions.at));
+        act.carry_out(&observed.plan, live);
+    }
+    if let Some(why) = act.acted.latched.clone() {
+        latch(&mut act, &mut records, &observed, Some(&why));
+    }
+    let now = context.clock.now();
+    let (journal, mut acted) = (act.journal, act.acted);
+    if context.stop.requested() {
+        acted.stopped = true;
+    } else if records.bound
+        && !anothers
+        && let Err(why) = remember(policy, &observed, &acted, records, &as_read, &held.hygiene.dir)
+    {
+        acted.errors.push(not_remembered(&why));
+    }
+    if let Err(error) = journal.finish(now) {
+        tracing::warn!(%error, "the journal stays in many files for now");
+    }
+    if let Err(error) = journal::set_aside(&held.hygiene.dir) {
+        tracing::warn!(%error, "no space could be set aside for the journal");
+    }
+    Ok(Swept { id, observed, acted })
+}
+
+/// Whether what was seen shows that this volume, this database and this resource belong together: every source answered,
+/// a live session has its workspace here, and nothing but the approval of a plan is missing.
+fn may_bind(observed: &Observed) -> bool {
+    observed.plan.live > 0 && observed.plan.held.as_ref().is_none_or(|hold| hold.reason.yields_to_approval())
+}
+
+/// Writes the identity of a volume that has none.
+fn bind(
+    act: &mut Act<'_>,
+    policy: &Policy,
+    context: &Context,
+    records: &mut Records,
+    observed: &Observed,
+    state: Option<&Dir>,
+) {
+    let like = Identity { approved: records.confirmed(), ..Identity::unbound((context.new_id)(), context.clock.now()) };
+    let Some(identity) = identity_now(policy, &observed.snapshot, &like) else { return };
+    let why = format!("bound to {} and {}", identity.owner, identity.database);
+    let mut memory = records.memory.clone();
+    look_back(&mut memory, policy, observed);
+    // The identity comes last: what is not bound is bound again by the next sweep.
+    let written = memory
+        .write(&act.hygiene.dir)
+        .and_then(|()| Records { held: None, ..records.clone() }.write_held(&act.hygiene.dir, None))
+        .and_then(|()| Records::write_identity(&act.hygiene.dir, &identity))
+        .and_then(|()| records.write_held(&act.hygiene.dir, state));
+    match written {
+        Ok(()) => {
+            act.remark(Event::Bound(Remark { plan: None, why }));
+            records.identity = Some(identity);
+            records.memory = memory;
+            records.bound = true;
+            records.answers.clear();
+        }
+        Err(why) => act.acted.errors.push(StepError { name: ".hygiene".into(), step: "bind", message: why }),
+    }
+}
+
+/// What people said since the last sweep becomes part of the records and of the journal.
+fn take_over_answers(act: &mut Act<'_>, records: &mut Records, state: Option<&Dir>) {
+    if records.answers.is_empty() {
+        return;
+    }
+    for answer in &records.answers {
+        let plan = Some(answer.hash.clone());
+        let why = format!("{} orphans, by {} at {:.0}", answer.orphans.len(), answer.by, answer.at);
+        act.remark(match answer.kind {
+            AnswerKind::Approve => Event::Approved(Remark { plan, why }),
+            AnswerKind::Dismiss => Event::Dismissed(Remark { plan, why }),
+        });
+    }
+    // Of a volume that is not bound yet the answers stay where they are until it is.
+    if !records.bound {
+        return;
+    }
+    let written =
+        records.identity.as_ref().map_or(Ok(()), |identity| Records::write_identity(&act.hygiene.dir, identity));
+    let memory = records.memory.write(&act.hygiene.dir);
+    if let Err(why) = written.and(memory).and_then(|()| records.write_held(&act.hygiene.dir, state)) {
+        act.acted.errors.push(StepError { name: ".hygiene".into(), step: "take over answers", message: why });
+        return;
+    }
+    records.answers.clear();
+}
+
+/// Stores the plan that a breaker held, so that it is held until a person says something to it.
+fn latch(act: &mut Act<'_>, records: &mut Records, observed: &Observed, not_the_same: Option<&str>) {
+    let plan = &observed.plan;
+    let tripped = plan.held.as_ref().filter(|hold| hold.reason.yields_to_approval() && hold.since.is_none());
+    let (reason, cause) = match (not_the_same, tripped) {
+        (Some(why), _) => (HoldReason::NotTheSame, why),
+        (None, Some(hold)) => (hold.reason, hold.cause.as_str()),
+        (None, None) => return,
+    };
+    if records.held.is_some() || !records.bound {
+        return;
+    }
+    let held = HeldPlan {
+        hash: plan.hash.clone(),
+        reason: reason.word().into(),
+        message: cause.into(),
+        since: plan.now,
+        sessions_dropped: reason == HoldReason::SessionsDropped,
+        orphans: orphan_keys(&observed.snapshot, plan),
+    };
+    let why = format!("{}: {cause}; {} orphans", reason.word(), held.orphans.len());
+    act.remark(Event::Held(Remark { plan: Some(held.hash.clone()), why }));
+    records.held = Some(held);
+    if let Err(why) = records.write_held(&act.hygiene.dir, None) {
+        act.acted.errors.push(StepError { name: ".hygiene".into(), step: "hold", message: why });
+    }
+}
+
+fn not_remembered(why: &str) -> StepError {
+    let message = format!("what was seen is not remembered, so the next sweep looks again: {why}");
+    StepError { name: ".hygiene".into(), step: "remember", message }
+}
+
+/// Writes down in the state directory what a sweep in mode Report saw; of a volume that is bound its own records tell.
+pub(super) fn remember_report(policy: &Policy, context: &Context, observed: &Observed) -> Result<(), String> {
+    let bound = observed.snapshot.history.complete().is_none_or(|history| history.bound);
+    if bound || context.stop.requested() || observed.snapshot.volume.complete().is_none_or(|v| v.entries.is_empty()) {
+        return Ok(());
+    }
+    let dir = context.state.ensure(policy)?;
+    let before = Records::read(None, Some(&dir)).map_err(|e| e.to_string())?;
+    let mut memory = before.memory.clone();
+    look_back(&mut memory, policy, observed);
+    note_inspections(&mut memory, observed, &Acted::default());
+    if memory != before.memory {
+        memory.write(&dir)?;
+    }
+    let like = || Identity::unbound((context.new_id)(), context.clock.now());
+    let like = before.identity.clone().unwrap_or_else(like);
+    match identity_now(policy, &observed.snapshot, &like) {
+        // A root or a database that changed stays on record as it was, until a person adopts the new one.
+        Some(identity) if before.identity.as_ref() != Some(&identity) && !is_mismatch(observed) => {
+            Records::write_identity(&dir, &identity)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes down what the next sweep needs: live counts, the watch, and which orphans were inspected and kept.
+fn remember(
+    policy: &Policy,
+    observed: &Observed,
+    acted: &Acted,
+    mut records: Records,
+    as_read: &Memory,
+    hygiene: &Dir,
+) -> Result<(), String> {
+    look_back(&mut records.memory, policy, observed);
+    note_inspections(&mut records.memory, observed, acted);
+    if records.memory != *as_read {
+        records.memory.write(hygiene)?;
+    }
+    // What was approved and is gone or changed since needs no approval any more.
+    let seen = &observed.snapshot;
+    let gated = observed.plan.held.as_ref().is_some_and(|hold| hold.reason.kind() == HoldKind::Gate);
+    if !records.approved.is_empty() && !gated && !acted.stopped {
+        let still = orphan_keys(seen, &observed.plan);
+        let before = records.approved.clone();
+        let moved = |name: &str| acted.quarantined.iter().any(|moved| moved == name);
+        records.prune(|key| !moved(&key.name) && still.binary_search(key).is_ok());
+        if records.approved != before {
+            records.write_held(hygiene, None)?;
+        }
+    }
+    Ok(())
+}
+
+/// What any complete observation leaves behind.
+fn look_back(memory: &mut Memory, policy: &Policy, observed: &Observed) {
+    let (seen, plan) = (&observed.snapshot, &observed.plan);
+    let complete = |reading: Option<bool>| reading.unwrap_or(true);
+    let Some(sessions) = seen.sessions.complete() else { return };
+    let all = seen.volume.complete().is_some()
+        && complete(seen.claims.as_ref().map(|claims| claims.complete().is_some()))
+        && complete(seen.serving.as_ref().map(|serving| serving.complete().is_some()));
+    if all && !is_mismatch(observed) {
+        memory.saw_live(plan.now, sessions.ids.len());
+        memory.observed(plan.now);
+        memory.spec = Some(policy.digests.evidence.clone());
+    }
+}
+
+/// Whether volume, database and resource do not belong together: then what was seen says nothing of any of them.
+fn is_mismatch(observed: &Observed) -> bool {
+    observed.plan.held.as_ref().is_some_and(|hold| hold.reason.resolution() == Resolution::Adoption)
+}
+
+fn note_inspections(memory: &mut Memory, observed: &Observed, acted: &Acted) {
+    let (seen, plan) = (&observed.snapshot, &observed.plan);
+    let Some(volume) = seen.volume.complete() else { return };
+    let wanted = |name: &str| EntryName::new(name);
+    let still_kept = |name: &str| volume.entries.binary_search_by(|e| e.name.cmp(&wanted(name))).is_ok();
+    memory.inspected.retain(|name, _| still_kept(name));
+    for (index, inspection) in &seen.inspections {
+        let Some(name) = volume.entries.get(*index).and_then(|entry| entry.name.as_str()) else { continue };
+        let Some(Reading::Complete(root)) = seen.roots.get(index) else { continue };
+        let chosen = plan.victims.iter().any(|victim| victim.index == *index);
+        let active = match inspection.outcome {
+            // A victim that could not be moved waits like one that was kept, so that it does not starve the rest.
+            WalkOutcome::Idle { .. } if chosen && !acted.quarantined.iter().any(|moved| moved == name) => None,
+            WalkOutcome::Idle { .. } => {
+                memory.inspected.remove(name);
+                continue;
+            }
+            WalkOutcome::Young { at, .. } => Some(at),
+            _ => None,
+        };
+        let earlier = memory.inspected.get(name).filter(|note| note.inode == root.inode).map_or(0, |note| note.times);
+        let note = InspectionNote { inode: root.inode, at: plan.now, times: earlier.saturating_add(1), active };
+        memory.inspected.insert(name.to_owned(), note);
+    }
+}

@@ -33,6 +33,8 @@ pub struct Facts {
     pub mount: Option<u64>,
     /// Whether it is the root of a mount; `None` where the kernel does not say.
     pub mount_root: Option<bool>,
+    /// Whether it may not be changed, moved or removed by anybody (`chattr +i`).
+    pub immutable: bool,
     /// Permission bits.
     pub mode: u32,
     /// Owner.
@@ -73,6 +75,7 @@ fn facts_from(stat: &Statx) -> Facts {
         device: (stat.stx_dev_major, stat.stx_dev_minor),
         mount: has(StatxFlags::MNT_ID).then_some(stat.stx_mnt_id),
         mount_root,
+        immutable: stat.stx_attributes.contains(StatxAttributes::IMMUTABLE),
         mode: u32::from(stat.stx_mode) & 0o7777,
         uid: stat.stx_uid,
         links: stat.stx_nlink,

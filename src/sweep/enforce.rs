@@ -198,7 +198,7 @@ pub(super) fn remember_report(policy: &Policy, context: &Context, observed: &Obs
     let before = Records::read(None, Some(&dir)).map_err(|e| e.to_string())?;
     let mut memory = before.memory.clone();
     look_back(&mut memory, policy, observed);
-    note_inspections(&mut memory, observed, &Acted::default());
+    note_inspections(&mut memory, observed, None);
     if memory != before.memory {
         memory.write(&dir)?;
     }
@@ -223,7 +223,7 @@ fn remember(
     hygiene: &Dir,
 ) -> Result<(), String> {
     look_back(&mut records.memory, policy, observed);
-    note_inspections(&mut records.memory, observed, acted);
+    note_inspections(&mut records.memory, observed, Some(acted));
     if records.memory != *as_read {
         records.memory.write(hygiene)?;
     }
@@ -233,8 +233,7 @@ fn remember(
     if !records.approved.is_empty() && !gated && !acted.stopped {
         let still = orphan_keys(seen, &observed.plan);
         let before = records.approved.clone();
-        let moved = |name: &str| acted.quarantined.iter().any(|moved| moved == name);
-        records.prune(|key| !moved(&key.name) && still.binary_search(key).is_ok());
+        records.prune(|key| !has_moved(acted, &key.name) && still.binary_search(key).is_ok());
         if records.approved != before {
             records.write_held(hygiene, None)?;
         }
@@ -257,12 +256,17 @@ fn look_back(memory: &mut Memory, policy: &Policy, observed: &Observed) {
     }
 }
 
+fn has_moved(acted: &Acted, name: &str) -> bool {
+    acted.quarantined.iter().any(|moved| moved == name)
+}
+
 /// Whether volume, database and resource do not belong together: then what was seen says nothing of any of them.
 fn is_mismatch(observed: &Observed) -> bool {
     observed.plan.held.as_ref().is_some_and(|hold| hold.reason.resolution() == Resolution::Adoption)
 }
 
-fn note_inspections(memory: &mut Memory, observed: &Observed, acted: &Acted) {
+/// Notes which orphans were inspected and kept; `acted` is what came of the plan where it was carried out.
+fn note_inspections(memory: &mut Memory, observed: &Observed, acted: Option<&Acted>) {
     let (seen, plan) = (&observed.snapshot, &observed.plan);
     let Some(volume) = seen.volume.complete() else { return };
     let wanted = |name: &str| EntryName::new(name);
@@ -274,7 +278,7 @@ fn note_inspections(memory: &mut Memory, observed: &Observed, acted: &Acted) {
         let chosen = plan.victims.iter().any(|victim| victim.index == *index);
         let active = match inspection.outcome {
             // A victim that could not be moved waits like one that was kept, so that it does not starve the rest.
-            WalkOutcome::Idle { .. } if chosen && !acted.quarantined.iter().any(|moved| moved == name) => None,
+            WalkOutcome::Idle { .. } if chosen && acted.is_some_and(|acted| !has_moved(acted, name)) => None,
             WalkOutcome::Idle { .. } => {
                 memory.inspected.remove(name);
                 continue;

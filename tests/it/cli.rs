@@ -65,6 +65,8 @@ fn command(args: &[&str]) -> Command {
 fn command_at(binary: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(binary);
     command.args(args).stdin(Stdio::null()).env_remove("HYGIENE_LOG").env_remove("NO_COLOR");
+    // No test may remember anything in the home of whoever runs it.
+    command.env("HYGIENE_STATE_DIR", "/nonexistent/state").env_remove("HYGIENE_CLUSTER");
     command
 }
 
@@ -72,12 +74,19 @@ fn hygiene(args: &[&str]) -> Ran {
     command(args).output().unwrap().into()
 }
 
+/// The binary with these arguments, what it remembers being kept in `world`.
+fn command_in(world: &World, args: &[&str]) -> Command {
+    let mut command = command(args);
+    command.env("HYGIENE_STATE_DIR", world.path("state"));
+    command
+}
+
 /// The binary with these arguments and the spec of `world`.
 fn on(world: &World, args: &[&str]) -> Ran {
     let spec = world.spec_file();
     let mut all = args.to_vec();
     all.extend(["-f", spec.to_str().unwrap()]);
-    hygiene(&all)
+    command_in(world, &all).output().unwrap().into()
 }
 
 fn with_stdin(args: &[&str], input: impl AsRef<[u8]>) -> Ran {
@@ -90,6 +99,16 @@ fn with_stdin(args: &[&str], input: impl AsRef<[u8]>) -> Ran {
 /// A world with one live workspace and `orphans` orphans, the first idle the longest.
 fn world_with(orphans: u32) -> World {
     let world = World::new();
+    world.workspace(LIVE, 30 * DAY);
+    for n in 1..=orphans {
+        world.workspace(&id(n), (40 - n) * DAY);
+    }
+    world
+}
+
+/// The same with a volume that no sweep has seen yet.
+fn fresh_world_with(orphans: u32) -> World {
+    let world = World::fresh();
     world.workspace(LIVE, 30 * DAY);
     for n in 1..=orphans {
         world.workspace(&id(n), (40 - n) * DAY);

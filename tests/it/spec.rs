@@ -135,7 +135,6 @@ fn a_fault_names_field_value_and_accepted_form(#[case] pointer: &str, #[case] va
 #[rstest]
 #[case("/spec/volume", json!({ "persistentVolumeClaim": { "claimName": "efs" } }), "spec.volume.persistentVolumeClaim")]
 #[case("/spec/volume/efs", json!({ "fileSystemID": "fs-01234567", "region": "eu-central-1" }), "spec.volume.efs")]
-#[case("/spec/sessions/knownQuery", json!("select id from session"), "spec.sessions.knownQuery")]
 #[case("/spec/sessions/replica", json!("Accept"), "spec.sessions.replica")]
 #[case("/spec/containers", json!({ "http": { "url": "http://collab/healthz" } }), "spec.containers")]
 #[case("/spec/schedule", json!({ "cron": "0 3 * * *" }), "spec.schedule.cron")]

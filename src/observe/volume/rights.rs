@@ -35,6 +35,9 @@ pub fn missing_on_root(root: &Dir, path: &Path) -> Result<Option<String>, FsErro
 /// # Errors
 /// When it cannot be found out.
 pub fn missing_on(root: &Dir, name: &OsStr, facts: &Facts) -> Result<Option<Box<str>>, FsError> {
+    if facts.immutable {
+        return Ok(Some("it is immutable; if it may go: chattr -i".into()));
+    }
     let told = |capability| {
         let Facts { uid, mode, .. } = facts;
         let way_out = way_out(*uid, capability);

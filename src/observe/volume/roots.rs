@@ -9,7 +9,7 @@ use super::rights::missing_on;
 use crate::fsio::{Dir, FsError, Kind};
 use crate::names::EntryName;
 use crate::observe::{DirectoryFacts, KeepFileState, Reading};
-use crate::policy::{Activity, KeepFileRule, Policy};
+use crate::policy::{Activity, KeepFileRule, Mode, Policy};
 
 /// The file that pins a workspace: for ever, or until the date it holds.
 pub const KEEP_FILE: &str = ".hygiene-keep";
@@ -34,7 +34,9 @@ fn facts(root: &Dir, name: &OsStr, policy: &Policy) -> Result<DirectoryFacts, St
     } else {
         read_keep_file(&root.open_dir(name).map_err(text)?, policy).map_err(text)?
     };
-    let immovable = if mount_point { None } else { missing_on(root, name, &facts).map_err(text)? };
+    // In mode Report nothing is moved, and whoever looks need not be who moves.
+    let asked = policy.mode == Mode::Enforce && !mount_point;
+    let immovable = if asked { missing_on(root, name, &facts).map_err(text)? } else { None };
     Ok(DirectoryFacts {
         inode: facts.inode,
         device: facts.device,

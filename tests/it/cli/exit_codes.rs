@@ -133,16 +133,15 @@ fn a_sweep_that_a_signal_stopped_is_1_and_changed_nothing_more() {
 fn of_several_resources_all_are_processed_and_the_worst_counts() {
     let mut held = world_with(1);
     held.part("suspend", "true");
-    let locked_world = world_with(1);
+    let mut locked_world = world_with(1);
     let _lock = locked(&locked_world);
-    let good = world_with(1);
-    let path = |world: &World, name: &str| {
-        let path = world.spec_file();
-        let text = fs::read_to_string(&path).unwrap().replace("name: test", &format!("name: {name}"));
-        fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
+    let mut good = world_with(1);
+    let path = |world: &mut World, name: &'static str| {
+        world.name = name;
+        world.spec_file().to_str().unwrap().to_owned()
     };
-    let (held, locked_spec, good_spec) = (path(&held, "held"), path(&locked_world, "locked"), path(&good, "good"));
+    let held = path(&mut held, "held");
+    let (locked_spec, good_spec) = (path(&mut locked_world, "locked"), path(&mut good, "good"));
     hygiene(&["sweep", "-f", &held, "-f", &good_spec]).exits(3);
     assert_eq!(good.quarantined_trees().len(), 1, "the one after the held one was swept");
     let ran = hygiene(&["sweep", "-f", &held, "-f", &locked_spec, "-f", &good_spec, "-o", "json"]).exits(4);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{BINARY, LIVE, Ran, command_at, on, verdict, world_with};
+use super::{BINARY, LIVE, Ran, command_at, fresh_world_with, on, verdict, world_with};
 use crate::world::{DAY, World, backdate, id};
 
 const NOBODY: u32 = 65534;
@@ -149,7 +149,8 @@ fn a_volume_inside_a_workspace_is_kept() {
 
 #[test]
 fn what_cannot_be_read_is_kept() {
-    let world = world_with(3);
+    let mut world = fresh_world_with(3);
+    world.part("mode", "Report");
     let private = |path: &Path| fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
     private(&world.root().join(id(1)));
     private(&world.root().join(id(2)).join("src"));

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{LIVE, on, strings, verdict, world_with};
+use super::{LIVE, fresh_world_with, on, strings, verdict, world_with};
 use crate::world::{DAY, World, id, manifest};
 
 /// `document` without what differs from run to run, which is checked to be there.
@@ -31,15 +31,19 @@ fn the_plan_is_one_object() {
         "workspaces": 2,
         "orphans": 1,
         "sources": {
-            "volume": {"state": "Complete", "message": "3 entries below the root, 0 in quarantine"},
+            "volume": {"state": "Complete", "message": "4 entries below the root, 0 in quarantine"},
             "sessions": {"state": "Complete", "message": "1 live session", "live": 1},
             "serving": {"state": "NotConfigured", "message": "the spec names none"},
             "claims": {"state": "NotConfigured", "message": "the spec names none"},
             "history": {"state": "Complete", "message": "no earlier sweep is remembered"},
         },
-        "counts": {"Keep": {"ForeignName": 1, "LiveSession": 1}, "Quarantine": {"NoLiveSession": 1}},
+        "counts": {"Keep": {"ForeignName": 1, "LiveSession": 1, "Reserved": 1}, "Quarantine": {"NoLiveSession": 1}},
         "held": null,
         "verdicts": [
+            {
+                "name": ".hygiene", "session": null, "verdict": "Keep", "reason": "Reserved",
+                "message": "holds the quarantine and the journal",
+            },
             {
                 "name": LIVE, "session": LIVE, "verdict": "Keep", "reason": "LiveSession",
                 "message": "its session is live",
@@ -100,7 +104,7 @@ fn the_same_state_gives_the_same_hash_and_a_sweep_does_what_the_plan_said() {
 
 #[test]
 fn a_plan_writes_nothing_in_enforce_mode_either() {
-    let world = world_with(2);
+    let world = fresh_world_with(2);
     let before = manifest(&world.root());
     on(&world, &["plan"]).exits(0);
     on(&world, &["explain", &id(1)]).exits(0);
@@ -135,7 +139,8 @@ fn an_empty_state_says_something_helpful() {
         let ran = on(world, &["plan"]).exits(0);
         assert!(ran.stdout.contains(what), "{what}: {}", ran.stdout);
     };
-    let mut world = World::new();
+    let mut world = World::fresh();
+    world.part("mode", "Report");
     says(&world, "is empty. Is the volume mounted?");
     fs::write(world.root().join("notes.txt"), "mine").unwrap();
     says(&world, "no name below");

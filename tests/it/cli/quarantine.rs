@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use super::{on, strings, verdict, world_with};
+use super::{fresh_world_with, on, strings, verdict, world_with};
 use crate::world::{DAY, World, id, manifest};
 
 fn swept(orphans: u32) -> World {
@@ -40,7 +40,7 @@ fn the_list_tells_what_is_there_since_when_and_when_it_goes() {
 
 #[test]
 fn an_empty_quarantine_says_so() {
-    let world = world_with(0);
+    let world = fresh_world_with(0);
     for args in [&["quarantine", "list"][..], &["quarantine", "restore", "--all"]] {
         let ran = on(&world, args).exits(0);
         assert!(ran.stdout.contains("nothing is in quarantine"), "{args:?}: {}", ran.stdout);

@@ -148,7 +148,7 @@ fn a_damaged_journal_holds_and_nothing_is_done() {
     let text = fs::read_to_string(&file).unwrap().replace("no live session", "no LIVE session");
     fs::write(&file, text).unwrap();
     let report = on(&limited, &["sweep", "-o", "json"]).exits(3).json();
-    assert_eq!(report["sources"]["history"]["state"], "Unavailable");
+    assert_eq!(report["held"]["reason"], "RecordsDamaged");
     assert_eq!(report["quarantined"], json!([]));
     on(&limited, &["journal"]).exits(1);
 }

@@ -167,7 +167,7 @@ fn report_mode_writes_nothing() {
 
 #[test]
 fn an_empty_root_is_not_written_to() {
-    let world = World::new();
+    let world = World::fresh();
     assert_eq!(world.sweep(), Default::default());
     assert_eq!(fs::read_dir(world.root()).unwrap().count(), 0);
 }
@@ -175,7 +175,7 @@ fn an_empty_root_is_not_written_to() {
 #[test]
 fn a_root_that_is_no_volume_of_ours_is_not_written_to() {
     // Nothing in it yields a session id; and one whose sessions cannot be read.
-    let world = World::new();
+    let world = World::fresh();
     fs::create_dir(world.root().join("etc")).unwrap();
     assert_eq!(world.sweep(), Default::default());
     world.workspace(&id(1), 30 * DAY);
@@ -229,7 +229,7 @@ fn a_changed_line_of_the_journal_holds_everything() {
     world.workspace(&id(2), 30 * DAY);
     let swept = world.try_sweep(world.sources()).unwrap();
     let hold = swept.observed.plan.held.unwrap();
-    assert_eq!(hold.reason, HoldReason::SourceUnavailable);
+    assert_eq!(hold.reason, HoldReason::RecordsDamaged);
     assert!(hold.message.contains("chain breaks"), "{}", hold.message);
     assert_eq!(swept.acted, Default::default());
 }

@@ -14,11 +14,11 @@ use crate::observe::InspectionNote;
 
 /// The file below `.hygiene`.
 pub const MEMORY: &str = "memory.json";
-/// Longest time between two complete observations that are one unbroken watch (DESIGN, promise 1: a day).
-const GAP: Duration = Duration::from_secs(24 * 60 * 60);
-/// The watch is written down again once so much of it is not: a crash then costs this much of it, and an idle volume is
-/// not written to by each sweep.
+/// The watch is written down again once so much of it is not, so that an idle volume is not written to by each sweep.
 const WATCH_STEP: Duration = Duration::from_secs(60 * 60);
+/// Longest time between two complete observations that are one unbroken watch: a day (DESIGN, promise 1), what of the watch
+/// may not be written down yet, and some minutes for a daily sweep that begins late.
+const GAP: Duration = Duration::from_secs(24 * 60 * 60 + 60 * 60 + 15 * 60);
 /// A difference between two clocks below this is none: times on a file system lag by a tick, and by more on a network.
 const CLOCKS_AGREE: SignedDuration = SignedDuration::from_secs(1);
 /// How long a live count is remembered for `maxSessionDropPercent`.

@@ -119,6 +119,7 @@ fn bind(
     match written {
         Ok(()) => {
             act.remark(Event::Bound(Remark { plan: None, why }));
+            remark_answers(act, records);
             records.identity = Some(identity);
             records.memory = memory;
             records.bound = true;
@@ -130,21 +131,11 @@ fn bind(
 
 /// What people said since the last sweep becomes part of the records and of the journal.
 fn take_over_answers(act: &mut Act<'_>, records: &mut Records, state: Option<&Dir>) {
-    if records.answers.is_empty() {
-        return;
-    }
-    for answer in &records.answers {
-        let plan = Some(answer.hash.clone());
-        let why = format!("{} orphans, by {} at {:.0}", answer.orphans.len(), answer.by, answer.at);
-        act.remark(match answer.kind {
-            AnswerKind::Approve => Event::Approved(Remark { plan, why }),
-            AnswerKind::Dismiss => Event::Dismissed(Remark { plan, why }),
-        });
-    }
     // Of a volume that is not bound yet the answers stay where they are until it is.
-    if !records.bound {
+    if records.answers.is_empty() || !records.bound {
         return;
     }
+    remark_answers(act, records);
     let written =
         records.identity.as_ref().map_or(Ok(()), |identity| Records::write_identity(&act.hygiene.dir, identity));
     let memory = records.memory.write(&act.hygiene.dir);
@@ -153,6 +144,17 @@ fn take_over_answers(act: &mut Act<'_>, records: &mut Records, state: Option<&Di
         return;
     }
     records.answers.clear();
+}
+
+fn remark_answers(act: &mut Act<'_>, records: &Records) {
+    for answer in &records.answers {
+        let plan = Some(answer.hash.clone());
+        let why = format!("{} orphans, by {} at {:.0}", answer.orphans.len(), answer.by, answer.at);
+        act.remark(match answer.kind {
+            AnswerKind::Approve => Event::Approved(Remark { plan, why }),
+            AnswerKind::Dismiss => Event::Dismissed(Remark { plan, why }),
+        });
+    }
 }
 
 /// Stores the plan that a breaker held, so that it is held until a person says something to it.
@@ -223,7 +225,8 @@ fn remember(
     hygiene: &Dir,
 ) -> Result<(), String> {
     look_back(&mut records.memory, policy, observed);
-    note_inspections(&mut records.memory, observed, Some(acted));
+    // A victim whose turn did not come, since the sweep stopped, has it again in the next.
+    note_inspections(&mut records.memory, observed, (!acted.stopped).then_some(acted));
     if records.memory != *as_read {
         records.memory.write(hygiene)?;
     }

@@ -4,6 +4,7 @@
 
 mod cli;
 mod fuse;
+mod guards;
 mod planner;
 mod sessions_sqlite;
 mod spec;

@@ -46,6 +46,7 @@ impl Clock for MovedClock {
 pub struct World {
     /// Before the folder it is mounted in, and so dropped before it.
     fuse: Option<Fuse>,
+    small: Option<Mounted>,
     dir: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
     pub clock: MovedClock,
@@ -60,6 +61,27 @@ pub struct World {
     /// watched without a gap.
     settled: bool,
     pub orders: Arc<dyn Orders>,
+    /// The clock of this host, where it is not the world's.
+    pub host_clock: Option<Arc<dyn Clock>>,
+}
+
+/// A file system that is unmounted when the test ends.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn small_tmpfs(at: &Path) -> Self {
+        use rustix::mount::{MountFlags, mount};
+        let options = c"size=1m,mode=0755";
+        mount("small", at, "tmpfs", MountFlags::empty(), options)
+            .unwrap_or_else(|e| panic!("tmpfs: {e}; the tests need root"));
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).ok();
+    }
 }
 
 impl World {
@@ -79,6 +101,13 @@ impl World {
         Self::made(true)
     }
 
+    /// A world with a volume of one megabyte that no sweep has seen yet.
+    pub fn on_small_tmpfs() -> Self {
+        let mut world = Self { settled: false, ..Self::made(false) };
+        world.small = Some(Mounted::small_tmpfs(&world.root()));
+        world
+    }
+
     fn made(on_fuse: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let volume = dir.path().join("volume");
@@ -87,6 +116,7 @@ impl World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let world = Self {
             fuse,
+            small: None,
             dir,
             runtime,
             clock: MovedClock::default(),
@@ -96,6 +126,7 @@ impl World {
             name: "test",
             settled: true,
             orders: Arc::new(Fixed),
+            host_clock: None,
         };
         world.db("create table session (id text primary key, deleted_at text)");
         world.set_live("aaaaaaaa-0000-4000-8000-000000000000", true);
@@ -218,7 +249,7 @@ impl World {
 
     pub fn context(&self) -> Context {
         Context {
-            clock: Arc::new(self.clock.clone()),
+            clock: self.host_clock.clone().unwrap_or_else(|| Arc::new(self.clock.clone())),
             stop: self.stop.clone(),
             progress: Arc::clone(&self.progress),
             new_id: Arc::new(|| uuid::Uuid::now_v7().to_string()),

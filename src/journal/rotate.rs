@@ -50,13 +50,61 @@ pub(super) fn files(dir: &Dir) -> Result<Vec<OsString>, JournalError> {
 ///
 /// # Errors
 /// When a file cannot be read or written. Nothing is lost then.
-pub fn rotate(dir: &Dir, ledger: &Ledger, now: Timestamp) -> Result<(), JournalError> {
+pub(super) fn rotate(dir: &Dir, ledger: &Ledger, now: Timestamp) -> Result<(), JournalError> {
     if ledger.files <= FILES {
         return Ok(());
     }
-    let files = files(dir)?;
-    let old = drop_old(dir, ledger, &files, now)?;
-    put_together(dir, &files[old..])
+    let dropped = Anchor::read(dir)?.map_or(0, |anchor| anchor.seq);
+    let dropped = match oldest_not_needed(dir, ledger, dropped, now)? {
+        None => dropped,
+        Some(anchor) => {
+            let text = serde_json::to_vec(&anchor).unwrap_or_default();
+            dir.replace_file(OsStr::new(ANCHOR), &text)?;
+            anchor.seq
+        }
+    };
+    put_together(dir, dropped)
+}
+
+/// The last of the records, from the oldest on, that are old and that nothing needs.
+fn oldest_not_needed(dir: &Dir, ledger: &Ledger, dropped: u64, now: Timestamp) -> Result<Option<Anchor>, JournalError> {
+    let oldest = before(now, KEEP);
+    let mut last = None;
+    for name in files(dir)? {
+        for (record, line) in records(&content(dir, &name)?).filter(|(record, _)| record.seq > dropped) {
+            if record.at >= oldest || ledger.needs(&record) {
+                return Ok(last);
+            }
+            last = Some(Anchor { seq: record.seq, hash: digest(line) });
+        }
+    }
+    Ok(last)
+}
+
+/// Writes what several files hold into the first of them, without what was dropped.
+fn put_together(dir: &Dir, dropped: u64) -> Result<(), JournalError> {
+    let mut group: Vec<OsString> = Vec::new();
+    let mut all: Vec<u8> = Vec::new();
+    for name in files(dir)? {
+        let content = content(dir, &name)?;
+        let mut kept = Vec::new();
+        for (_, line) in records(&content).filter(|(record, _)| record.seq > dropped) {
+            kept.extend_from_slice(line);
+            kept.push(b'\n');
+        }
+        if all.len() + kept.len() > LARGEST {
+            replace(dir, &group, &all)?;
+            (group, all) = (Vec::new(), Vec::new());
+        }
+        group.push(name);
+        all.extend(kept);
+    }
+    replace(dir, &group, &all)
+}
+
+/// The records of a file with their lines; what is no record was never made durable.
+fn records(content: &[u8]) -> impl Iterator<Item = (Record, &[u8])> {
+    lines(content).filter_map(|line| Some((serde_json::from_slice(line).ok()?, line)))
 }
 
 /// Sets a damaged journal apart, so that a new one can begin; answers where it is. What it told of is then no longer known
@@ -79,56 +127,9 @@ pub fn set_apart(dir: &Dir, by: &SweepId) -> Result<String, JournalError> {
     Ok(crate::fsio::printable(&aside))
 }
 
-/// Drops files from the oldest on, and answers how many.
-fn drop_old(dir: &Dir, ledger: &Ledger, files: &[OsString], now: Timestamp) -> Result<usize, JournalError> {
-    let oldest = before(now, KEEP);
-    let mut last = None;
-    let mut count = 0;
-    for name in files {
-        let content = content(dir, name)?;
-        let mut needed = false;
-        for line in lines(&content) {
-            let Ok(record) = serde_json::from_slice::<Record>(line) else { break };
-            needed |= record.at >= oldest || ledger.needs(&record);
-            last = if needed { last } else { Some(Anchor { seq: record.seq, hash: digest(line) }) };
-        }
-        if needed {
-            // Of this file no record may go, so the chain begins where the file before it ended.
-            break;
-        }
-        if let Some(anchor) = &last {
-            let text = serde_json::to_vec(anchor).unwrap_or_default();
-            dir.replace_file(OsStr::new(ANCHOR), &text)?;
-            dir.unlink(name)?;
-            count += 1;
-        }
-    }
-    Ok(count)
-}
-
-fn put_together(dir: &Dir, files: &[OsString]) -> Result<(), JournalError> {
-    let mut group: Vec<&OsString> = Vec::new();
-    let mut all: Vec<u8> = Vec::new();
-    for name in files {
-        let content = content(dir, name)?;
-        let mut whole = Vec::new();
-        for line in lines(&content).filter(|line| serde_json::from_slice::<Record>(line).is_ok()) {
-            whole.extend_from_slice(line);
-            whole.push(b'\n');
-        }
-        if all.len() + whole.len() > LARGEST {
-            replace(dir, &group, &all)?;
-            (group, all) = (Vec::new(), Vec::new());
-        }
-        group.push(name);
-        all.extend(whole);
-    }
-    replace(dir, &group, &all)
-}
-
 /// Writes what the files of `group` hold into the first, then removes the others. In between they hold again what the
 /// first holds already, which reading the journal sees through.
-fn replace(dir: &Dir, group: &[&OsString], all: &[u8]) -> Result<(), JournalError> {
+fn replace(dir: &Dir, group: &[OsString], all: &[u8]) -> Result<(), JournalError> {
     let [first, others @ ..] = group else { return Ok(()) };
     if others.is_empty() {
         return Ok(());

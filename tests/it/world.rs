@@ -19,6 +19,8 @@ use workspace_hygiene::spec::{LoadOptions, load};
 use workspace_hygiene::stop::Stop;
 use workspace_hygiene::sweep::{self, Context, Observed, Sources, SweepError, Swept};
 
+use crate::fuse::Fuse;
+
 pub const DAY: Duration = Duration::from_secs(86_400);
 
 /// A clock that shows the real time plus what the test added, in seconds.
@@ -32,6 +34,8 @@ impl Clock for MovedClock {
 }
 
 pub struct World {
+    /// Before the folder it is mounted in, and so dropped before it.
+    fuse: Option<Fuse>,
     dir: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
     pub clock: MovedClock,
@@ -43,11 +47,24 @@ pub struct World {
 }
 
 impl World {
+    /// A world on the file system of `TMPDIR`, or where the environment says `WORLD_FS=fuse` as [`Self::on_fuse`].
     pub fn new() -> Self {
+        Self::made(Fuse::asked_for())
+    }
+
+    /// A world whose volume behaves as EFS does; see [`Self::fuse`].
+    pub fn on_fuse() -> Self {
+        Self::made(true)
+    }
+
+    fn made(on_fuse: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("volume")).unwrap();
+        let volume = dir.path().join("volume");
+        fs::create_dir(&volume).unwrap();
+        let fuse = on_fuse.then(|| Fuse::beside(dir.path(), &volume));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let world = Self {
+            fuse,
             dir,
             runtime,
             clock: MovedClock::default(),
@@ -62,6 +79,11 @@ impl World {
 
     pub fn root(&self) -> PathBuf {
         self.dir.path().join("volume")
+    }
+
+    /// The file system below the volume of a world that is on one of its own.
+    pub fn fuse(&self) -> &Fuse {
+        self.fuse.as_ref().expect("this world was not made by on_fuse")
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

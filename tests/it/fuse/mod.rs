@@ -86,6 +86,15 @@ impl Fuse {
         Self::mount(&backing, at)
     }
 
+    /// Whether the environment asks for every world to be on such a mount: `WORLD_FS=fuse`.
+    pub fn asked_for() -> bool {
+        match std::env::var("WORLD_FS").as_deref() {
+            Ok("fuse") => true,
+            Ok("") | Err(_) => false,
+            Ok(other) => panic!("WORLD_FS={other}: is fuse, or not set"),
+        }
+    }
+
     /// What changes how the file system behaves.
     pub fn control(&self) -> Control {
         self.control.clone()

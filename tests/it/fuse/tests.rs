@@ -4,6 +4,7 @@ mod caches;
 mod faults;
 mod pace;
 mod pass_through;
+mod worlds;
 
 use std::path::PathBuf;
 

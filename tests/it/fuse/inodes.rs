@@ -1,16 +1,17 @@
 //! The inodes the kernel knows, each held open. A held inode's number is not given to another, and it stays what it is
 //! however it is renamed, here or behind our back.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
 use fuser::INodeNo;
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 
 use super::gate::lock;
@@ -21,6 +22,9 @@ pub struct Inode {
     /// Removed through this mount. What another client removed is stale to whoever still holds it.
     pub removed_here: AtomicBool,
 }
+
+/// An entry that was found or made, of which the kernel was not told yet.
+pub type Found = (Inode, Statx);
 
 impl Inode {
     fn new(fd: OwnedFd) -> Self {
@@ -38,7 +42,7 @@ impl Inode {
     }
 
     /// The entry `name` in this directory.
-    pub fn find(&self, name: &OsStr) -> Result<(Self, Statx), Errno> {
+    pub fn find(&self, name: &OsStr) -> Result<Found, Errno> {
         // Another mount below the backing directory would bring inode numbers that are not ours.
         let within = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -53,23 +57,40 @@ struct Known {
     lookups: u64,
 }
 
+/// An entry the kernel may be asked to forget: its directory and its name.
+pub type Forgettable = (INodeNo, OsString);
+
+#[derive(Default)]
+struct AllKnown {
+    by_number: HashMap<u64, Known>,
+    /// Those that are no directories, the oldest first.
+    by_age: VecDeque<(u64, Forgettable)>,
+}
+
+/// As many inodes are held before the kernel is asked to forget some: each is an open file, and the kernel forgets none
+/// by itself before memory is short.
+const HELD: usize = 5_000;
+
 /// All inodes the kernel was told of and did not forget.
 pub struct Inodes {
     root: Arc<Inode>,
     root_path: PathBuf,
-    known: Mutex<HashMap<u64, Known>>,
+    known: Mutex<AllKnown>,
+    forgettable: Sender<Forgettable>,
     /// `/proc/self/fd`, through which a held inode is opened again.
     fds: OwnedFd,
 }
 
 impl Inodes {
-    pub fn new(backing: &Path) -> Result<Self, Errno> {
+    /// The inodes of `backing`. When there are many, some are named to `forgettable`.
+    pub fn new(backing: &Path, forgettable: Sender<Forgettable>) -> Result<Self, Errno> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(backing, flags, Mode::empty())?;
         Ok(Self {
             root: Arc::new(Inode::new(root)),
             root_path: backing.to_owned(),
             known: Mutex::default(),
+            forgettable,
             fds: rustix::fs::open("/proc/self/fd", flags, Mode::empty())?,
         })
     }
@@ -84,21 +105,36 @@ impl Inodes {
     }
 
     fn held(&self, number: u64) -> Option<Arc<Inode>> {
-        lock(&self.known).get(&number).map(|known| Arc::clone(&known.inode))
+        lock(&self.known).by_number.get(&number).map(|known| Arc::clone(&known.inode))
     }
 
-    /// Remembers that the kernel was told of `inode`, once more.
-    pub fn remember(&self, number: u64, inode: Inode) {
+    /// Remembers that the kernel was told, once more, of an inode, called `name` in `dir`.
+    pub fn remember(&self, (inode, stat): Found, dir: INodeNo, name: &OsStr) {
         let mut all = lock(&self.known);
-        all.entry(number).or_insert_with(|| Known { inode: Arc::new(inode), lookups: 0 }).lookups += 1;
+        let number = stat.stx_ino;
+        let known = all.by_number.entry(number).or_insert_with(|| Known { inode: Arc::new(inode), lookups: 0 });
+        known.lookups += 1;
+        let first = known.lookups == 1;
+        // Nothing is mounted on what is no directory, and nothing is below it that would go with it.
+        if first && FileType::from_raw_mode(stat.stx_mode.into()) != FileType::Directory {
+            all.by_age.push_back((number, (dir, name.to_owned())));
+        }
+        while all.by_age.len() > HELD {
+            if let Some((number, entry)) = all.by_age.pop_front()
+                && all.by_number.contains_key(&number)
+            {
+                // Nobody listens any more when it is being unmounted.
+                _ = self.forgettable.send(entry);
+            }
+        }
     }
 
     pub fn forget(&self, number: INodeNo, lookups: u64) {
         let mut all = lock(&self.known);
-        if let Some(known) = all.get_mut(&number.0) {
+        if let Some(known) = all.by_number.get_mut(&number.0) {
             known.lookups = known.lookups.saturating_sub(lookups);
             if known.lookups == 0 {
-                all.remove(&number.0);
+                all.by_number.remove(&number.0);
             }
         }
     }

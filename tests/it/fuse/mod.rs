@@ -8,18 +8,19 @@ mod gate;
 mod handles;
 mod inodes;
 mod ops;
-mod rules;
+pub mod rules;
 mod serve;
 mod server;
 mod tests;
 
 pub use control::{Control, TimeOuts};
 pub use ops::Op;
-pub use rules::{Hang, On};
 
 use std::ffi::CString;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
 
 use fuser::{BackgroundSession, Config, Session, SessionACL};
 use rustix::fs::{Mode, OFlags};
@@ -36,6 +37,8 @@ pub struct Fuse {
     backing: PathBuf,
     control: Control,
     session: Option<BackgroundSession>,
+    /// Asks the kernel to forget names, which no thread may do that serves a call: the kernel may hold the directory.
+    forgetting: Option<JoinHandle<()>>,
 }
 
 impl Fuse {
@@ -44,7 +47,8 @@ impl Fuse {
         raise_limit_on_open_files();
         let (backing, at) = (backing.canonicalize().unwrap(), at.canonicalize().unwrap());
         let control = Control::new();
-        let server = Server::new(&backing, control.clone()).unwrap();
+        let (forgettable, to_forget) = channel();
+        let server = Server::new(&backing, control.clone(), forgettable).unwrap();
         let device = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
             .unwrap_or_else(|e| panic!("/dev/fuse: {e}; the tests need root and the kernel's fuse module"));
         let options = format!(
@@ -58,12 +62,20 @@ impl Fuse {
         rustix::mount::mount("workspaces", &at, "fuse.efs", flags, options.as_c_str())
             .unwrap_or_else(|e| panic!("mount {}: {e}; the tests need root", at.display()));
         // From here on a failure unmounts.
-        let mut fuse = Self { at, backing, control, session: None };
+        let mut fuse = Self { at, backing, control, session: None, forgetting: None };
         let mut config = Config::default();
         config.acl = SessionACL::All;
         config.n_threads = Some(THREADS);
         let session = Session::from_fd(server, device, SessionACL::All, config).unwrap();
-        fuse.session = Some(session.spawn().unwrap());
+        let session = session.spawn().unwrap();
+        let kernel = session.notifier();
+        fuse.session = Some(session);
+        fuse.forgetting = Some(std::thread::spawn(move || {
+            for (dir, name) in to_forget {
+                // An entry that has another name meanwhile is not found, and stays.
+                _ = kernel.inval_entry(dir, &name);
+            }
+        }));
         fuse
     }
 
@@ -100,9 +112,11 @@ impl Drop for Fuse {
         // Forced, which ends the connection: callers that still wait get an error, also in other mount namespaces.
         let unmounted = rustix::mount::unmount(&self.at, UnmountFlags::FORCE | UnmountFlags::DETACH);
         let served = self.session.take().map(BackgroundSession::join);
+        // Ends with the server, which tells it what to forget.
+        let forgot = self.forgetting.take().map(JoinHandle::join);
         if !std::thread::panicking() {
             assert_eq!(unmounted, Ok(()), "unmounting {}", self.at.display());
-            assert!(served.is_none_or(|end| end.is_ok()));
+            assert!(served.is_none_or(|end| end.is_ok()) && forgot.is_none_or(|end| end.is_ok()));
             assert_eq!(self.control.panicked(), None, "a hook panicked");
         }
     }

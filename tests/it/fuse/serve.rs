@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 
 use fuser::{FileHandle, Generation, INodeNo, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry, Request};
 use rustix::fs::{AtFlags, Gid, Mode, Statx, Uid};
@@ -10,7 +11,7 @@ use rustix::io::Errno;
 
 use super::attributes::attributes;
 use super::handles::{Handle, Handles};
-use super::inodes::{Inode, Inodes};
+use super::inodes::{Forgettable, Found, Inode, Inodes};
 use super::{Control, Op};
 
 pub struct Server {
@@ -19,15 +20,12 @@ pub struct Server {
     pub(super) handles: Handles,
 }
 
-/// An entry that was found or made, of which the kernel was not told yet.
-pub(super) type Found = (Inode, Statx);
-
 /// A created entry with its open file.
 pub(super) type Created = (Found, OwnedFd);
 
 impl Server {
-    pub fn new(backing: &Path, control: Control) -> Result<Self, Errno> {
-        Ok(Self { control, inodes: Inodes::new(backing)?, handles: Handles::default() })
+    pub fn new(backing: &Path, control: Control, forgettable: Sender<Forgettable>) -> Result<Self, Errno> {
+        Ok(Self { control, inodes: Inodes::new(backing, forgettable)?, handles: Handles::default() })
     }
 
     /// Serves one call about `names`, each in its directory; an empty name is the inode itself.
@@ -105,13 +103,13 @@ impl Server {
         Ok((inode, stat))
     }
 
-    pub(super) fn tell(&self, found: Result<Found, fuser::Errno>, reply: ReplyEntry) {
+    pub(super) fn tell(&self, found: Result<Found, fuser::Errno>, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let settings = self.control.settings();
         match found {
-            Ok((inode, stat)) => {
-                self.inodes.remember(stat.stx_ino, inode);
+            Ok(found) => {
                 let time_outs = settings.time_outs;
-                let attr = attributes(&stat, settings.ahead);
+                let attr = attributes(&found.1, settings.ahead);
+                self.inodes.remember(found, parent, name);
                 reply.entry_with_ttls(&time_outs.attributes, &time_outs.names, &attr, Generation(0));
             }
             Err(e) => reply.error(e),

@@ -38,7 +38,7 @@ impl Filesystem for Server {
             // Inode number 0 is how FUSE says that there is nothing, and for how long to believe it.
             return reply.entry_with_ttls(&Duration::ZERO, &absences, &NOTHING, Generation(0));
         }
-        self.tell(found, reply);
+        self.tell(found, parent, name, reply);
     }
 
     fn forget(&self, _: &Request, number: INodeNo, lookups: u64) {
@@ -106,7 +106,7 @@ impl Filesystem for Server {
                 rustix::fs::mknodat(&dir.fd, name, kind, Mode::from_raw_mode(mode & 0o7777), device.into())
             })
         });
-        self.tell(made, reply);
+        self.tell(made, parent, name, reply);
     }
 
     fn mkdir(&self, r: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, reply: ReplyEntry) {
@@ -115,14 +115,14 @@ impl Filesystem for Server {
                 rustix::fs::mkdirat(&dir.fd, name, Mode::from_raw_mode(mode & 0o7777))
             })
         });
-        self.tell(made, reply);
+        self.tell(made, parent, name, reply);
     }
 
     fn symlink(&self, r: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
         let made = self.serve_entry(Op::Symlink, parent, name, |dir| {
             self.made(r, dir, name, None, || rustix::fs::symlinkat(target, &dir.fd, name))
         });
-        self.tell(made, reply);
+        self.tell(made, parent, name, reply);
     }
 
     fn link(&self, _: &Request, number: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
@@ -132,7 +132,7 @@ impl Filesystem for Server {
             rustix::fs::linkat(fds, link, &dir.fd, name, AtFlags::SYMLINK_FOLLOW)?;
             dir.find(name)
         });
-        self.tell(linked, reply);
+        self.tell(linked, parent, name, reply);
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -198,13 +198,13 @@ impl Filesystem for Server {
             Ok((found, fd))
         });
         match created {
-            Ok(((inode, stat), fd)) => {
-                self.inodes.remember(stat.stx_ino, inode);
+            Ok((found, fd)) => {
                 let settings = self.control.settings();
                 // The answer has one time-out for both.
                 let time_out = settings.time_outs.attributes.min(settings.time_outs.names);
                 let handle = self.handles.keep(Handle::File(File::from(fd)));
-                let attr = attributes(&stat, settings.ahead);
+                let attr = attributes(&found.1, settings.ahead);
+                self.inodes.remember(found, parent, name);
                 reply.created(&time_out, &attr, Generation(0), handle, FopenFlags::empty());
             }
             Err(e) => reply.error(e),

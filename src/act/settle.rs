@@ -25,9 +25,14 @@ impl Act<'_> {
     fn settle_quarantine(&mut self, step: &Step) -> Result<(), Undone> {
         let moved = self.in_quarantine(step)?;
         match moved {
-            Some(inode) if inode == step.inode => self.settled(step, true, "it had been moved"),
+            Some(inode) if inode == step.inode => {
+                // It may have been on its way back.
+                self.root.remove_placeholder(OsStr::new(&step.name))?;
+                self.settled(step, true, "it had been moved")
+            }
             None => self.settled(step, false, "it had not been moved"),
             Some(_) => {
+                self.root.remove_placeholder(OsStr::new(&step.name))?;
                 let folder = self.hygiene.quarantine.open_dir(OsStr::new(step.entry.as_str()))?;
                 folder.rename_new(OsStr::new(WORKSPACE), self.root, OsStr::new(&step.name))?;
                 self.root.sync()?;
@@ -38,6 +43,7 @@ impl Act<'_> {
 
     fn settle_restore(&mut self, step: &Step) -> Result<(), Undone> {
         if self.in_quarantine(step)? == Some(step.inode) {
+            self.root.remove_placeholder(OsStr::new(&step.name))?;
             return self.settled(step, false, "it had not been put back");
         }
         let back = self.root.find(OsStr::new(&step.name))?.is_some_and(|facts| facts.inode == step.inode);
@@ -47,6 +53,7 @@ impl Act<'_> {
 
     fn settle_condemn(&mut self, step: &Step) -> Result<(), Undone> {
         if self.in_quarantine(step)?.is_some() {
+            self.hygiene.purging.remove_placeholder(OsStr::new(step.entry.as_str()))?;
             return self.settled(step, false, "it had not been condemned");
         }
         self.settled(step, true, "it had been condemned")

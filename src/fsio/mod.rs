@@ -39,6 +39,9 @@ const NEVER_OUTSIDE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_XDEV)
     .union(ResolveFlags::NO_MAGICLINKS);
+/// The mode of a directory that only keeps a name free for the rename that follows: with the sticky bit, which nobody sets
+/// on a directory of their own alone, so that one that a killed process left is known again.
+const PLACEHOLDER: Mode = Mode::RWXU.union(Mode::SVTX);
 /// Large enough that a directory page of a network file system fits (the Linux NFS client reads up to 1 MiB).
 const DIRENT_BUFFER: usize = 64 * 1024;
 
@@ -318,8 +321,39 @@ impl Dir {
         }
     }
 
+    /// Removes the empty directory that a killed process left under `name`, where it meant to move something next. Whatever
+    /// else is there stays: a directory that somebody else made, or put something into.
+    ///
+    /// # Errors
+    /// When it cannot be found out, or a call fails.
+    pub fn remove_placeholder(&self, name: &OsStr) -> Result<(), FsError> {
+        let us = rustix::process::geteuid().as_raw();
+        let left = self.find(name)?.filter(|facts| facts.kind == Kind::Directory && facts.uid == us);
+        if left.is_none_or(|facts| facts.mode != PLACEHOLDER.bits()) {
+            return Ok(());
+        }
+        match self.remove_dir(name) {
+            Err(e) if !matches!(e.errno, Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves the file `name` to `to_name` in `to`, never over an entry that exists. A crash in between leaves both names.
+    ///
+    /// # Errors
+    /// EEXIST when the target exists; otherwise when a call fails.
+    pub fn rename_file_new(&self, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<(), FsError> {
+        one_component(name)
+            .and_then(|()| one_component(to_name))
+            .and_then(|()| rustix::fs::linkat(&self.fd, name, &to.fd, to_name, AtFlags::empty()))
+            .map_err(failed("link", name))?;
+        self.unlink(name)
+    }
+
     fn rename_over_placeholder(&self, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<(), FsError> {
-        to.make_dir(to_name)?;
+        one_component(to_name)
+            .and_then(|()| rustix::fs::mkdirat(&to.fd, to_name, PLACEHOLDER))
+            .map_err(failed("mkdir", to_name))?;
         match rustix::fs::renameat(&self.fd, name, &to.fd, to_name) {
             Ok(()) => Ok(()),
             Err(Errno::NOTEMPTY) => Err(failed("rename", name)(Errno::EXIST)),

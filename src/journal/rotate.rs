@@ -117,10 +117,10 @@ pub fn set_apart(dir: &Dir, by: &SweepId) -> Result<String, JournalError> {
     dir.make_dir(&aside)?;
     let folder = dir.open_dir(&aside)?;
     for name in files(dir)? {
-        dir.rename_new(&name, &folder, &name)?;
+        dir.rename_file_new(&name, &folder, &name)?;
     }
     if dir.find(OsStr::new(ANCHOR))?.is_some() {
-        dir.rename_new(OsStr::new(ANCHOR), &folder, OsStr::new(ANCHOR))?;
+        dir.rename_file_new(OsStr::new(ANCHOR), &folder, OsStr::new(ANCHOR))?;
     }
     folder.sync()?;
     dir.sync()?;

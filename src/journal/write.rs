@@ -120,7 +120,7 @@ impl<'a> Journal<'a> {
                 }
                 let mut aside = name.clone();
                 aside.push(format!(".torn-{}", self.sweep));
-                self.dir.rename_new(name, self.dir, &aside)?;
+                self.dir.rename_file_new(name, self.dir, &aside)?;
                 self.dir.create_file(name)?
             }
             other => other?,

@@ -30,16 +30,15 @@ pub(super) struct Held {
 
 impl Held {
     /// Takes hold of the volume for changing it, making our folder where it is missing. `None` where the root cannot be
-    /// opened or is empty: an empty directory may be where the volume is not mounted.
+    /// read, which the plan then tells, or is empty: an empty directory may be where the volume is not mounted.
     pub(super) fn take(policy: &Policy, context: &Context) -> Result<Option<Self>, SweepError> {
         let Ok(root) = Dir::open_root(&policy.root) else { return Ok(None) };
         let mut empty = true;
-        root.for_each(|_, _| {
+        let listed = root.for_each(|_, _| {
             empty = false;
             false
-        })
-        .map_err(|source| SweepError::Root { path: policy.root.clone(), source })?;
-        if empty {
+        });
+        if empty || listed.is_err() {
             return Ok(None);
         }
         let hygiene = Hygiene::ensure(&root, &policy.root)?;

@@ -96,6 +96,16 @@ impl World {
         Self { settled: false, ..Self::made(Fuse::asked_for()) }
     }
 
+    /// The same with a volume that no sweep has seen yet.
+    pub fn fresh_on_disk() -> Self {
+        Self { settled: false, ..Self::made(false) }
+    }
+
+    /// A world whose volume is on the file system of `TMPDIR`, together with what the test has beside it.
+    pub fn on_disk() -> Self {
+        Self::made(false)
+    }
+
     /// A world whose volume behaves as EFS does; see [`Self::fuse`].
     pub fn on_fuse() -> Self {
         Self::made(true)
@@ -255,7 +265,8 @@ impl World {
             new_id: Arc::new(|| uuid::Uuid::now_v7().to_string()),
             actor: "test".into(),
             command: "test".into(),
-            lock_timeout: Duration::ZERO,
+            // A test beside this one that starts a process hands it our descriptors for a moment, and with them the lock.
+            lock_timeout: Duration::from_secs(2),
             orders: Arc::clone(&self.orders),
             state: StateDir::new(Some(self.path("state"))),
         }
@@ -267,6 +278,14 @@ impl World {
 
     pub fn try_sweep(&self, sources: Sources) -> Result<Swept, SweepError> {
         self.runtime.block_on(sweep::sweep(self.policy(), sources, self.context()))
+    }
+
+    /// A sweep by the spec that was written last, with nothing made ready for it.
+    pub fn runtime_sweep(&self) -> Result<Swept, SweepError> {
+        let policy = Self::load(&self.path("spec.yaml")).unwrap();
+        let sessions = sessions::open(&policy.sessions, Arc::new(self.clock.clone()));
+        let sources = Sources { sessions, containers: Vec::new() };
+        self.runtime.block_on(sweep::sweep(policy, sources, self.context()))
     }
 
     pub fn sweep(&self) -> Acted {

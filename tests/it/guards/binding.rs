@@ -7,7 +7,7 @@ use workspace_hygiene::plan::HoldReason;
 use workspace_hygiene::records::{AnswerKind, Identity, Records};
 use workspace_hygiene::sweep::SweepError;
 
-use super::{LIVE, approved, fresh, held, holds, swept};
+use super::{LIVE, approved, approved_on_disk, fresh, held, holds, swept};
 use crate::world::{DAY, World, id, manifest};
 
 fn identity(world: &World) -> Option<Identity> {
@@ -47,7 +47,7 @@ fn a_volume_without_the_workspace_of_a_live_session_is_not_bound() {
 
 #[test]
 fn an_unmounted_volume_is_not_an_empty_one() {
-    let world = approved(1);
+    let world = approved_on_disk(1);
     let aside = world.path("aside");
     fs::rename(world.root(), &aside).unwrap();
     fs::create_dir(world.root()).unwrap();
@@ -61,7 +61,7 @@ fn an_unmounted_volume_is_not_an_empty_one() {
 
 #[test]
 fn a_copy_of_the_volume_is_not_the_volume() {
-    let world = approved(1);
+    let world = approved_on_disk(1);
     let aside = world.path("aside");
     fs::rename(world.root(), &aside).unwrap();
     let copied = std::process::Command::new("cp").arg("-a").args([&aside, &world.root()]).status().unwrap();

@@ -4,6 +4,7 @@ mod approval;
 mod binding;
 mod breakers;
 mod clocks;
+mod faults;
 mod lock;
 mod orders;
 mod records;
@@ -37,6 +38,11 @@ pub fn holds(world: &World, reason: HoldReason) -> Swept {
     swept
 }
 
+/// A volume that no sweep has seen and that can be moved about, bound and approved.
+pub fn approved_on_disk(orphans: u32) -> World {
+    approve(World::fresh_on_disk(), orphans)
+}
+
 /// A volume that no sweep has seen, with one live workspace and so many orphans.
 pub fn fresh(orphans: u32) -> World {
     let world = World::fresh();
@@ -49,7 +55,11 @@ pub fn fresh(orphans: u32) -> World {
 
 /// The same, bound and approved by a person.
 pub fn approved(orphans: u32) -> World {
-    let world = fresh(0);
+    approve(World::fresh(), orphans)
+}
+
+fn approve(world: World, orphans: u32) -> World {
+    world.workspace(LIVE, 60 * DAY);
     let first = holds(&world, HoldReason::AwaitsApproval);
     world.answer(workspace_hygiene::records::AnswerKind::Approve, &first.observed.plan.hash).unwrap();
     assert_eq!(held(&swept(&world)), None);

@@ -26,7 +26,7 @@ fn quarantine_and_purge(world: &World) -> workspace_hygiene::act::Acted {
 
 #[test]
 fn no_byte_and_no_name_outside_the_victim_changes() {
-    let world = World::new();
+    let world = World::on_disk();
     let outside = world.path("outside");
     fs::create_dir_all(outside.join("deep")).unwrap();
     fs::write(outside.join("deep/file"), "precious").unwrap();
@@ -114,7 +114,7 @@ impl Progress for StopBeforePurge {
 
 /// A world whose one orphan was condemned and is still there whole, and the folder it is in.
 fn condemned_and_not_purged() -> (World, PathBuf) {
-    let mut world = World::new();
+    let mut world = World::on_disk();
     let path = world.workspace(&id(1), 30 * DAY);
     fs::create_dir(path.join("mnt")).unwrap();
     backdate(&path, 30 * DAY);
@@ -225,7 +225,7 @@ fn a_folder_of_ours_that_is_not_ours_alone_holds_everything() {
 
 #[test]
 fn an_entry_of_the_quarantine_that_is_not_as_we_left_it_is_never_condemned() {
-    let world = World::new();
+    let world = World::on_disk();
     world.workspace(&id(1), 30 * DAY);
     world.workspace(&id(2), 31 * DAY);
     assert_eq!(world.sweep().quarantined.len(), 2);

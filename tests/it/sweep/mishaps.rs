@@ -15,7 +15,7 @@ use crate::world::{DAY, World, backdate, id, manifest};
 
 /// A world with one workspace in quarantine, its retention over.
 fn due() -> World {
-    let world = World::new();
+    let world = World::on_disk();
     world.workspace(&id(1), 30 * DAY);
     assert_eq!(world.sweep().quarantined, [id(1)]);
     world.pass(8 * DAY);
@@ -126,7 +126,7 @@ fn strangers_in_quarantine_stay_and_stop_nobody() {
 
 #[test]
 fn a_victim_that_cannot_be_moved_does_not_starve_the_rest() {
-    let mut world = World::new();
+    let mut world = World::on_disk();
     let stuck = world.workspace(&id(1), 60 * DAY);
     world.workspace(&id(2), 30 * DAY);
     world.part("limits", "{perSweep: 1}");

@@ -93,7 +93,7 @@ fn a_database_that_stops_answering_moves_nothing_or_puts_it_back() {
 #[test]
 fn another_directory_under_the_same_name_is_not_moved() {
     let (world, path) = world_with_one_orphan();
-    let aside = world.path("aside");
+    let aside = world.root().join("aside");
     let acted = sweep_with(&world, move |call| {
         if call == BEFORE {
             fs::rename(&path, &aside).unwrap();

@@ -18,7 +18,7 @@ use super::rules::{On, Rule, Step, When};
 const SLOTS: usize = 64;
 
 /// How long a client may go on using what it was told.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeOuts {
     pub attributes: Duration,
     pub names: Duration,

@@ -2,6 +2,7 @@
 //! asked at exactly these moments, so a store that does mischief when asked is the race, at the worst time, every time.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -57,13 +58,21 @@ fn world_with_one_orphan() -> (World, PathBuf) {
 const BEFORE: u32 = 1;
 const AFTER: u32 = 2;
 
+/// A rename renews the change time of what it moves: this one was not moved, not even for a moment.
+fn change_time(path: &std::path::Path) -> (i64, i64) {
+    let meta = fs::symlink_metadata(path).unwrap();
+    (meta.ctime(), meta.ctime_nsec())
+}
+
 #[test]
 fn a_row_that_comes_back_between_plan_and_rename_keeps() {
-    let (world, _) = world_with_one_orphan();
+    let (world, path) = world_with_one_orphan();
     let before = manifest(&world.root());
+    let unmoved = change_time(&path);
     let acted = sweep_with(&world, |call| (call == BEFORE).then_some(Reading::Complete(true)));
     assert_eq!(acted, Acted::default());
     assert_eq!(manifest(&world.root()), before);
+    assert_eq!(change_time(&path), unmoved);
     assert_eq!(fs::read_dir(world.root().join(".hygiene/quarantine")).unwrap().count(), 0);
 }
 
@@ -122,15 +131,79 @@ fn a_workspace_that_is_written_to_before_the_rename_is_not_moved() {
 #[test]
 fn a_keep_file_that_appears_before_the_rename_keeps() {
     let (world, path) = world_with_one_orphan();
+    let kept = path.clone();
+    let touched = Arc::new(std::sync::Mutex::new((0, 0)));
+    let then = Arc::clone(&touched);
     let acted = sweep_with(&world, move |call| {
         if call == BEFORE {
-            let then = fs::metadata(&path).unwrap().modified().unwrap();
-            fs::write(path.join(".hygiene-keep"), "").unwrap();
-            fs::File::open(&path).unwrap().set_modified(then).unwrap();
+            keep(&kept);
+            *then.lock().unwrap() = change_time(&kept);
         }
         None
     });
     assert_eq!(acted, Acted::default());
+    assert_eq!(change_time(&path), *touched.lock().unwrap());
+}
+
+/// Makes a keep file, and leaves no other trace.
+fn keep(workspace: &std::path::Path) {
+    let then = fs::metadata(workspace).unwrap().modified().unwrap();
+    fs::write(workspace.join(".hygiene-keep"), "").unwrap();
+    for path in [workspace.join(".hygiene-keep"), workspace.to_owned()] {
+        fs::File::open(path).unwrap().set_modified(then).unwrap();
+    }
+}
+
+#[test]
+fn a_keep_file_that_appears_between_rename_and_check_puts_it_back() {
+    let (world, path) = world_with_one_orphan();
+    let quarantine = world.root().join(".hygiene/quarantine");
+    let acted = sweep_with(&world, move |call| {
+        if call == AFTER {
+            let entry = fs::read_dir(&quarantine).unwrap().next().unwrap().unwrap();
+            keep(&entry.path().join("workspace"));
+        }
+        None
+    });
+    assert_eq!(acted, Acted::default());
+    assert!(path.join(".hygiene-keep").exists());
+}
+
+#[test]
+fn orders_that_are_withdrawn_between_rename_and_check_put_it_back() {
+    let (mut world, path) = world_with_one_orphan();
+    let withdrawn = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    world.orders = Arc::new(Until(Arc::clone(&withdrawn)));
+    let acted = sweep_with(&world, move |call| {
+        withdrawn.store(call == AFTER, Ordering::SeqCst);
+        None
+    });
+    assert_eq!((acted.quarantined.len(), acted.stopped), (0, true), "{acted:?}");
+    assert!(path.exists());
+}
+
+struct Until(Arc<std::sync::atomic::AtomicBool>);
+
+impl workspace_hygiene::orders::Orders for Until {
+    fn standing(&self) -> Result<(), String> {
+        if self.0.load(Ordering::SeqCst) { Err("withdrawn".into()) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn a_keep_file_that_appears_at_the_last_moment_is_not_condemned() {
+    let (world, _) = world_with_one_orphan();
+    assert_eq!(world.sweep().quarantined.len(), 1);
+    world.pass(8 * DAY);
+    let tree = world.quarantined_trees().remove(0);
+    let acted = sweep_with(&world, move |call| {
+        if call == 1 {
+            keep(&tree);
+        }
+        None
+    });
+    assert_eq!(acted, Acted::default());
+    assert_eq!(world.quarantined_trees().len(), 1);
 }
 
 #[test]

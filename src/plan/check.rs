@@ -128,11 +128,15 @@ fn anomalies(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) 
     else {
         return;
     };
-    let approvals = approvals(seen);
-    let approved = |index: usize| approved(seen, &approvals, index);
+    let any = approvals(seen, |_| true);
+    let approved = |index: usize| approved(seen, &any, index);
     let condemns = plan.quarantine.iter().any(|e| e.decision == Decision::Condemn);
-    let unapproved_victims = plan.victims.iter().any(|victim| !approved(victim.index));
-    let acts = condemns || unapproved_victims;
+    let acts = condemns || plan.victims.iter().any(|victim| !approved(victim.index));
+    // An anomaly of what tells of the orphans lets through only what was approved in spite of it.
+    let acts_under = |reason: &str| {
+        let of_it = approvals(seen, |approved_for| approved_for == Some(reason));
+        condemns || plan.victims.iter().any(|victim| !self::approved(seen, &of_it, victim.index))
+    };
     let count = |wanted: &dyn Fn(usize, &Verdict) -> bool| {
         plan.verdicts.iter().enumerate().filter(|(index, verdict)| wanted(*index, verdict)).count() as u64
     };
@@ -142,20 +146,33 @@ fn anomalies(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) 
     };
     let all = "the plan";
     let breaker = &policy.limits.breaker;
-    report(8, all, acts && policy.mode == Mode::Enforce && history.held.is_some(), "a plan waits for a person");
+    let waits = history.held.as_ref().filter(|_| policy.mode == Mode::Enforce);
+    let by_number = |reason: &str| ["TooManyOrphans", "TooManyOrphansPercent", "AwaitsApproval"].contains(&reason);
+    let passes = |reason: &str| if by_number(reason) { acts } else { acts_under(reason) };
+    report(8, all, waits.is_some_and(|held| passes(&held.reason)), "a plan waits for a person");
     report(8, all, acts && policy.mode == Mode::Enforce && !history.confirmed, "nobody has approved a plan yet");
     let least = 100u32.saturating_sub(breaker.max_session_drop_percent);
     let dropped = of_hundred(sessions.ids.len(), 100) < of_hundred(history.highest_live.unwrap_or(0), least);
-    report(3, all, acts && dropped, "the number of live sessions fell");
+    report(3, all, dropped && acts_under("SessionsDropped"), "the number of live sessions fell");
     let orphans = count(&|index, verdict| !is_keep(verdict, &|reason| !reason.is_orphan()) && !approved(index));
     report(8, all, acts && orphans > u64::from(breaker.max_orphans), "there are too many orphans");
     let share = of_hundred(orphans, 100) > of_hundred(plan.workspaces, breaker.max_orphan_percent);
     // DESIGN: "per cent only above 10 orphans".
     report(8, all, acts && orphans > 10 && share, "too many of the workspaces are orphans");
     let near = count(&|_, verdict| is_keep(verdict, &|reason| *reason == KeepReason::NearMatch));
-    report(7, all, acts && of_hundred(near, 100) > of_hundred(plan.workspaces, 1), "too many near matches");
+    report(
+        7,
+        all,
+        of_hundred(near, 100) > of_hundred(plan.workspaces, 1) && acts_under("NearMatches"),
+        "too many near matches",
+    );
     let unusable = sessions.ids.unusable();
-    report(7, all, acts && of_hundred(unusable, 100) > of_hundred(sessions.ids.len(), 1), "too many unusable ids");
+    report(
+        7,
+        all,
+        of_hundred(unusable, 100) > of_hundred(sessions.ids.len(), 1) && acts_under("UnusableIDs"),
+        "too many unusable ids",
+    );
     let unknown = count(&|index, verdict| {
         let name = volume.entries.get(index).map(|entry| &entry.name);
         let id = name.and_then(|name| policy.pattern.session(name));
@@ -168,14 +185,15 @@ fn anomalies(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) 
     let all_young =
         u128::from(unknown).saturating_mul(taken).saturating_add(u128::from(plan.live).saturating_mul(young));
     let behind = of_hundred(unknown, 100).saturating_mul(taken) > all_young.saturating_mul(5);
-    report(3, all, acts && unknown > 3 && behind, "the rows lag behind the volume");
+    report(3, all, unknown > 3 && behind && acts_under("RowsBehindVolume"), "the rows lag behind the volume");
     let nested = seen.inspections.values().any(|i| matches!(i.outcome, WalkOutcome::ForeignIdentity { .. }));
-    report(4, all, acts && nested, "another volume is inside a workspace");
+    report(4, all, nested && acts_under("NestedVolume"), "another volume is inside a workspace");
 }
 
-/// Everything that a person approved: names, inodes and times of change.
-fn approvals(seen: &Snapshot) -> BTreeSet<(&str, u64, Timestamp)> {
+/// What a person approved of plans that were held for reasons as `wanted`: names, inodes and times of change.
+fn approvals(seen: &Snapshot, wanted: impl Fn(Option<&str>) -> bool) -> BTreeSet<(&str, u64, Timestamp)> {
     let approved = seen.history.complete().into_iter().flat_map(|history| &history.approved);
+    let approved = approved.filter(|approval| wanted(approval.reason.as_deref()));
     approved.flat_map(|a| &a.orphans).map(|orphan| (orphan.name.as_str(), orphan.inode, orphan.changed)).collect()
 }
 
@@ -236,7 +254,7 @@ fn one_victim(
     let unknown = sessions.known.as_ref().is_some_and(|known| !known.contains(&victim.session));
     ask(
         3,
-        unknown && !approved(seen, &approvals(seen), victim.index),
+        unknown && !approved(seen, &approvals(seen, |_| true), victim.index),
         "the database does not know its id, and nobody approved it",
     );
 

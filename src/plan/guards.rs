@@ -9,7 +9,7 @@ use crate::names::{SessionId, id_hash};
 use crate::observe::volume::HYGIENE;
 use crate::observe::{DirectoryFacts, Entry, KeepFileState, Reading, Snapshot, Volume, WalkOutcome};
 use crate::policy::{KeepFileRule, Policy};
-use crate::records::{OrphanKey, orphan_key};
+use crate::records::{Approval, OrphanKey, orphan_key};
 
 /// One entry with everything that is known about it.
 pub(super) struct Subject<'a> {
@@ -109,6 +109,16 @@ impl Subject<'_> {
         !approvals.is_empty() && self.key().is_some_and(|key| approvals.iter().any(|approval| approval.covers(&key)))
     }
 
+    /// Whether it may go while this hold is in force.
+    fn is_approved_under(&self, reason: HoldReason) -> bool {
+        if !self.approved || !reason.yields_to_approval() || reason.is_about_numbers() {
+            return self.approved && reason.yields_to_approval();
+        }
+        let approvals = self.seen.history.complete().map(|history| history.approved.as_slice()).unwrap_or_default();
+        let of_this = |approval: &&Approval| approval.reason.as_deref() == Some(reason.word());
+        self.key().is_some_and(|key| approvals.iter().filter(of_this).any(|approval| approval.covers(&key)))
+    }
+
     /// When the next inspection is due, where one is not due yet.
     pub(super) fn back_off(&self) -> Option<Timestamp> {
         let note = self.seen.history.complete()?.inspected.get(self.entry.name.as_str()?)?;
@@ -197,7 +207,7 @@ fn nested_volume(s: &Subject<'_>) -> Option<KeepReason> {
 /// A breaker lets through what a person approved; a gate lets nothing through.
 fn held(s: &Subject<'_>) -> Option<KeepReason> {
     let reason = s.hold?;
-    (!(s.approved && reason.yields_to_approval())).then_some(KeepReason::Held(reason))
+    (!s.is_approved_under(reason)).then_some(KeepReason::Held(reason))
 }
 
 fn row_unknown(s: &Subject<'_>) -> Option<KeepReason> {

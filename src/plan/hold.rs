@@ -134,6 +134,12 @@ impl HoldReason {
     pub fn yields_to_approval(self) -> bool {
         self.resolution() == Resolution::Approval
     }
+
+    /// Whether it is about how many orphans there are, and not about what tells of them: then it yields to whatever plan
+    /// was approved. Any other anomaly yields only to the approval of a plan that it held itself.
+    pub fn is_about_numbers(self) -> bool {
+        matches!(self, Self::TooManyOrphans | Self::TooManyOrphansPercent | Self::AwaitsApproval)
+    }
 }
 
 impl HoldKind {

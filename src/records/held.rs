@@ -56,6 +56,9 @@ pub struct Approval {
     pub by: String,
     /// When.
     pub at: Timestamp,
+    /// What held the plan when it was approved, if anything did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
     /// The orphans that are not through yet, in name order.
     pub orphans: Vec<OrphanKey>,
 }
@@ -88,6 +91,9 @@ pub struct Answer {
     pub by: String,
     /// When.
     pub at: Timestamp,
+    /// What held the plan, if anything did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
     /// The plan's orphans, in name order.
     pub orphans: Vec<OrphanKey>,
 }

@@ -127,6 +127,7 @@ impl Records {
                 hash: answer.hash.clone(),
                 by: answer.by.clone(),
                 at: answer.at,
+                reason: answer.reason.clone(),
                 orphans: answer.orphans.clone(),
             });
         }

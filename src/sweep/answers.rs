@@ -68,8 +68,8 @@ pub async fn answer(
     on_own_thread(move |handle| {
         let places = Places::open(&policy, &context)?;
         let held = places.records()?.held;
-        let orphans = match (&held, kind) {
-            (Some(held), _) if held.hash == hash => held.orphans.clone(),
+        let (reason, orphans) = match (&held, kind) {
+            (Some(held), _) if held.hash == hash => (Some(held.reason.clone()), held.orphans.clone()),
             (None, AnswerKind::Dismiss) => return Err(SweepError::NothingHeld),
             _ => {
                 let observed = read_only(&policy, &sources, &context, handle);
@@ -77,10 +77,11 @@ pub async fn answer(
                     let held = held.map(|held| held.hash);
                     return Err(SweepError::NoSuchPlan { wanted: hash, held, now: observed.plan.hash });
                 }
-                orphan_keys(&observed.snapshot, &observed.plan)
+                let reason = observed.plan.held.as_ref().map(|hold| hold.reason.word().to_owned());
+                (reason, orphan_keys(&observed.snapshot, &observed.plan))
             }
         };
-        let answer = Answer { kind, hash, by: context.actor.clone(), at: context.clock.now(), orphans };
+        let answer = Answer { kind, hash, by: context.actor.clone(), at: context.clock.now(), reason, orphans };
         let left = match &places.hygiene {
             Some(hygiene) if policy.mode == Mode::Enforce => answer.leave(&hygiene.dir).map(|()| true),
             _ => context.state.ensure(&policy).and_then(|dir| answer.leave(&dir)).map(|()| false),

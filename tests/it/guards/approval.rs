@@ -104,6 +104,20 @@ fn a_gate_holds_what_is_approved_too() {
 }
 
 #[test]
+fn another_anomaly_holds_what_is_approved_too() {
+    let world = too_many();
+    let hash = holds(&world, HoldReason::TooManyOrphans).observed.plan.hash;
+    world.answer(AnswerKind::Approve, &hash).unwrap();
+    // Now the rows lag behind the volume: what the database says of the approved ones is not to be believed either.
+    for n in 20..30 {
+        world.workspace(&id(n), std::time::Duration::from_secs(3_600));
+    }
+    let behind = holds(&world, HoldReason::RowsBehindVolume).observed.plan.hash;
+    world.answer(AnswerKind::Approve, &behind).unwrap();
+    assert_eq!(swept(&world).acted.quarantined, [id(1), id(2)], "in spite of that, says a person");
+}
+
+#[test]
 fn a_plan_seen_in_report_mode_can_be_approved_in_advance() {
     let mut world = fresh(3);
     world.part("mode", "Report");

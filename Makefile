@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test unit-test real-input lint fmt generate setup clean
+.PHONY: help build demo test unit-test other-volumes mutants real-input lint fmt generate setup clean
 
 CRD := crds/hygiene.dev_workspacehygienes.yaml
 
@@ -15,12 +15,19 @@ build: ## build the binary, optimised: target/release/hygiene
 demo: ## show hygiene at work on a small volume under target/demo
 	@scripts/demo
 
-test: setup real-input unit-test ## run everything: the real-input check, then all cargo tests
+test: setup real-input other-volumes unit-test ## run everything: the real-input check, sweeps on other file systems, all cargo tests
 
 # The examples in the documentation come first, so that the summary of the tests proper is what is read last.
 unit-test: ## run the cargo tests alone
 	cargo test --locked --doc
 	cargo test --locked --tests
+
+other-volumes: ## whole sweeps on a file system that behaves as EFS does, and on an ext4 of their own
+	WORLD_FS=fuse cargo test --locked --test it -- sweep:: guards::
+	scripts/on-ext4 cargo test --locked --test it -- sweep:: guards::
+
+mutants: ## take out each guard once, in a copy, and see its test fail; writes docs/promises.md (some twenty minutes)
+	cargo run --quiet --locked --example mutants
 
 real-input: ## sweep a volume of 200 real workspaces and 300 000 files, and prove that nothing else changed
 	@scripts/real-input

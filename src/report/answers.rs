@@ -89,17 +89,18 @@ impl AnswerDocument {
     /// The answer as text.
     pub fn text(&self, view: View<'_>, policy: &Policy) -> String {
         let orphans = count(self.orphans, "orphan", "orphans");
-        let mut text = match self.kind {
+        let first = match self.kind {
             "Approval" => format!(
-                "approved: plan {} with {orphans}. Each is asked about anew; {} at most go in one sweep: hygiene sweep {}\n",
+                "approved: plan {} with {orphans}. Each is asked about anew; {} at most go in one sweep: hygiene sweep {}",
                 self.plan_hash, policy.limits.per_sweep, view.spec
             ),
-            _ => format!("dismissed: plan {} with {orphans}; the next sweep looks afresh\n", self.plan_hash),
+            _ => format!("dismissed: plan {} with {orphans}; the next sweep looks afresh", self.plan_hash),
         };
+        let mut text = plain(&first) + "\n";
         if !self.on_volume {
             text += "it is remembered outside the volume, and counts from the first sweep in mode: Enforce on\n";
         }
-        plain(&text)
+        text
     }
 }
 

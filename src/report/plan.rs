@@ -70,8 +70,13 @@ pub(super) fn held(view: View<'_>, observed: &Observed) -> String {
 /// A hold, with its commands as they can be typed.
 pub(super) fn hold_line(view: View<'_>, hold: &HoldDocument) -> String {
     let title = format!("HELD by the {} {}", hold.kind.to_lowercase(), hold.reason);
-    let message = hold.message.replace("-f SPEC", view.spec);
-    format!("\n{}: {}\n", view.style.paint(Tone::Alarm, &title), plain(&message))
+    let message = plain(&hold.message.replace("-f SPEC", view.spec));
+    // Each command on a line of its own, to be copied.
+    let message = message
+        .replace(": hygiene ", ":\n  hygiene ")
+        .replace(". To ", "\nTo ")
+        .replace(". Look at the plan", ".\nLook at the plan");
+    format!("\n{}: {message}\n", view.style.paint(Tone::Alarm, &title))
 }
 
 /// How many entries have each verdict and reason.

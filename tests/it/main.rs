@@ -4,6 +4,7 @@
 
 mod cli;
 mod fuse;
+mod model;
 mod planner;
 mod sessions_sqlite;
 mod spec;

@@ -12,7 +12,7 @@ use crate::names::{EntryId, EntryName};
 use crate::observe::{InspectionNote, Reading, WalkOutcome};
 use crate::plan::{HoldKind, HoldReason, Resolution, identity_now, orphan_keys};
 use crate::policy::Policy;
-use crate::records::{AnswerKind, HeldPlan, Identity, Memory, Records};
+use crate::records::{Answer, AnswerKind, HeldPlan, Identity, Memory, Records};
 
 pub(super) fn enforce(
     policy: &Policy,
@@ -119,6 +119,7 @@ fn bind(
     match written {
         Ok(()) => {
             act.remark(Event::Bound(Remark { plan: None, why }));
+            remark_answers(act, &records.answers);
             records.identity = Some(identity);
             records.memory = memory;
             records.bound = true;
@@ -128,12 +129,8 @@ fn bind(
     }
 }
 
-/// What people said since the last sweep becomes part of the records and of the journal.
-fn take_over_answers(act: &mut Act<'_>, records: &mut Records, state: Option<&Dir>) {
-    if records.answers.is_empty() {
-        return;
-    }
-    for answer in &records.answers {
+fn remark_answers(act: &mut Act<'_>, answers: &[Answer]) {
+    for answer in answers {
         let plan = Some(answer.hash.clone());
         let why = format!("{} orphans, by {} at {:.0}", answer.orphans.len(), answer.by, answer.at);
         act.remark(match answer.kind {
@@ -141,10 +138,16 @@ fn take_over_answers(act: &mut Act<'_>, records: &mut Records, state: Option<&Di
             AnswerKind::Dismiss => Event::Dismissed(Remark { plan, why }),
         });
     }
-    // Of a volume that is not bound yet the answers stay where they are until it is.
-    if !records.bound {
+}
+
+/// What people said since the last sweep becomes part of the records and of the journal.
+fn take_over_answers(act: &mut Act<'_>, records: &mut Records, state: Option<&Dir>) {
+    // Of a volume that is not bound yet the answers stay where they are until it is, and its journal stays empty: a record
+    // without an identity beside it would say that the identity was lost.
+    if records.answers.is_empty() || !records.bound {
         return;
     }
+    remark_answers(act, &records.answers);
     let written =
         records.identity.as_ref().map_or(Ok(()), |identity| Records::write_identity(&act.hygiene.dir, identity));
     let memory = records.memory.write(&act.hygiene.dir);

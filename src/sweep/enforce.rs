@@ -10,7 +10,7 @@ use crate::fsio::Dir;
 use crate::journal::{self, Event, Remark};
 use crate::names::{EntryId, EntryName};
 use crate::observe::{InspectionNote, Reading, WalkOutcome};
-use crate::plan::{HoldKind, HoldReason, Resolution, identity_now, orphan_keys};
+use crate::plan::{HoldKind, HoldReason, Resolution, identity_now, is_complete, orphan_keys};
 use crate::policy::Policy;
 use crate::records::{Answer, AnswerKind, HeldPlan, Identity, Memory, Records};
 
@@ -248,12 +248,9 @@ fn remember(
 /// What any complete observation leaves behind.
 fn look_back(memory: &mut Memory, policy: &Policy, observed: &Observed) {
     let (seen, plan) = (&observed.snapshot, &observed.plan);
-    let complete = |reading: Option<bool>| reading.unwrap_or(true);
     let Some(sessions) = seen.sessions.complete() else { return };
-    let all = seen.volume.complete().is_some()
-        && complete(seen.claims.as_ref().map(|claims| claims.complete().is_some()))
-        && complete(seen.serving.as_ref().map(|serving| serving.complete().is_some()));
-    if all && !is_mismatch(observed) {
+    // A stale or an empty answer, or that of another database, was no look at these sessions, whatever else holds the sweep.
+    if is_complete(policy, seen, plan.now) {
         memory.saw_live(plan.now, sessions.ids.len());
         memory.observed(plan.now);
         memory.spec = Some(policy.digests.evidence.clone());

@@ -81,6 +81,7 @@ macro_rules! demand {
 /// Judges a call. Updates the trees and the model.
 pub fn judge(state: &mut State, model: &mut Model, call: &Call) -> Result<Moves, String> {
     let moves = moves(state, call)?;
+    bind(state, model, call);
     let gate = gate(state, model, call);
     let breaker = breaker(state, model, call);
     quarantined(state, model, call, &moves, gate, breaker)?;
@@ -139,6 +140,18 @@ fn moves(state: &mut State, call: &Call) -> Result<Moves, String> {
     let moved = moves.quarantined.len() + moves.restored.len() + moves.condemned.len();
     demand!(!still || moved == 0, "a call that moves nothing moved {moves:?}");
     Ok(moves)
+}
+
+/// The first sweep binds the volume, and may act at once where its plan was approved before.
+fn bind(state: &State, model: &mut Model, call: &Call) {
+    if call.kind == Kind::Sweep
+        && call.spec.enforce
+        && model.bound.is_none()
+        && let Some(listing) = believed(state, model)
+        && fs::exists(state.volume.join(".hygiene/identity")).unwrap_or(false)
+    {
+        model.bound = Some((State::identity(listing.db), call.spec.evidence.pattern));
+    }
 }
 
 /// A listing that is believed: of the right database, with somebody live in it.
@@ -353,13 +366,6 @@ fn learn(state: &State, model: &mut Model, call: &Call) {
     }
     let complete = believed(state, model).cloned();
     let spec = &call.spec;
-    if spec.enforce
-        && model.bound.is_none()
-        && let Some(listing) = &complete
-        && fs::exists(state.volume.join(".hygiene/identity")).unwrap_or(false)
-    {
-        model.bound = Some((State::identity(listing.db), spec.evidence.pattern));
-    }
     let right_pattern = model.bound.is_none_or(|(_, pattern)| pattern == spec.evidence.pattern);
     let sure = spec.enforce && call.ended && complete.is_some() && right_pattern && !state.stop.requested();
     if sure {

@@ -260,7 +260,7 @@ fn trick(random: &mut Random) -> Trick {
         12 => Mischief::Keep(slot),
         _ => Mischief::Recreate(slot),
     };
-    Trick { at: random.below(60), what }
+    Trick { at: random.below(25), what }
 }
 
 fn change(random: &mut Random) -> Change {

@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test unit-test real-input lint fmt generate setup clean
+.PHONY: help build demo test unit-test soak real-input lint fmt generate setup clean
 
 CRD := crds/hygiene.dev_workspacehygienes.yaml
 
@@ -21,6 +21,11 @@ test: setup real-input unit-test ## run everything: the real-input check, then a
 unit-test: ## run the cargo tests alone
 	cargo test --locked --doc
 	cargo test --locked --tests
+
+# How many sequences are run, from a seed that differs each time.
+soak: export HYGIENE_MODEL_SEQUENCES ?= 1000000
+soak: ## the model-based test with a million sequences, or HYGIENE_MODEL_SEQUENCES of them
+	cargo test --locked --release --test it model:: -- --nocapture
 
 real-input: ## sweep a volume of 200 real workspaces and 300 000 files, and prove that nothing else changed
 	@scripts/real-input

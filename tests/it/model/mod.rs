@@ -5,6 +5,8 @@
 //! fewest actions that still fail.
 
 mod actions;
+mod calls;
+mod limits;
 mod rules;
 mod run;
 mod spec;

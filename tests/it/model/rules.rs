@@ -8,9 +8,10 @@ use workspace_hygiene::journal::{self, Event, Op, Record};
 use workspace_hygiene::observe::Sidecar;
 
 use super::actions::{DAY, Db, HOUR, Mischief};
+use super::limits::{believed, breaker, condemned, gate, quarantined, went};
 use super::spec::{Evidence, KEPT_BY_GLOB, Spec};
 use super::volume::{Place, Tree};
-use super::world::{Listing, OLDEST_ANSWER, State};
+use super::world::State;
 use crate::world::id;
 
 /// What the rules remember from call to call.
@@ -30,6 +31,8 @@ pub struct Model {
     pub planned: Option<Vec<Evidence>>,
     /// When how many sessions were live.
     pub live: Vec<(i64, u64)>,
+    /// When a sweep last could not do what it meant to.
+    pub disturbed: i64,
 }
 
 /// Which call it was, and by whose orders.
@@ -67,9 +70,6 @@ pub struct Moves {
     pub condemned: Vec<usize>,
 }
 
-/// How long a count of live sessions must be remembered at least: it is kept as the highest of six hours.
-const LIVE_WINDOW: i64 = 7 * DAY - 6 * HOUR;
-
 macro_rules! demand {
     ($holds:expr, $($why:tt)*) => {
         if !$holds {
@@ -77,6 +77,7 @@ macro_rules! demand {
         }
     };
 }
+pub(super) use demand;
 
 /// Judges a call. Updates the trees and the model.
 pub fn judge(state: &mut State, model: &mut Model, call: &Call) -> Result<Moves, String> {
@@ -89,8 +90,13 @@ pub fn judge(state: &mut State, model: &mut Model, call: &Call) -> Result<Moves,
     stopped(state, &moves)?;
     if call.kind == Kind::Sweep && call.ended && state.fired.is_none() && call.spec.enforce {
         came_back(state, model, call)?;
-        let held = fs::exists(state.volume.join(".hygiene/held/plan.json")).unwrap_or(false);
-        demand!(gate.is_some() || breaker.is_none() || held, "{} and no plan is held", breaker.unwrap_or_default());
+        // What only may have been planned with may be held for that.
+        let planned = model.planned.as_ref().is_some_and(|all| all.iter().all(|one| *one == call.spec.evidence));
+        if gate.is_none() && planned {
+            went(state, model, call, &moves, breaker)?;
+            let held = fs::exists(state.volume.join(".hygiene/held/plan.json")).unwrap_or(false);
+            demand!(breaker.is_none() || held, "{} and no plan is held", breaker.unwrap_or_default());
+        }
     }
     recorded(state, call, &moves)?;
     learn(state, model, call);
@@ -152,143 +158,6 @@ fn bind(state: &State, model: &mut Model, call: &Call) {
     {
         model.bound = Some((State::identity(listing.db), call.spec.evidence.pattern));
     }
-}
-
-/// A listing that is believed: of the right database, with somebody live in it.
-fn believed<'a>(state: &'a State, model: &Model) -> Option<&'a Listing> {
-    let right = |listing: &&Listing| {
-        let bound = model.bound.is_none_or(|(db, _)| db == State::identity(listing.db));
-        bound && !listing.live.is_empty() && !matches!(listing.db, Db::Stale | Db::NoCanary)
-    };
-    state.listing.as_ref().filter(right)
-}
-
-/// Why nothing at all may go, approved or not.
-fn gate(state: &State, model: &Model, call: &Call) -> Option<&'static str> {
-    let spec = &call.spec;
-    if !spec.enforce {
-        return Some("the mode is Report");
-    }
-    if spec.suspend {
-        return Some("it is suspended");
-    }
-    if believed(state, model).is_none() {
-        return Some("no source that is believed answered");
-    }
-    if model.bound.is_none_or(|(_, pattern)| pattern != spec.evidence.pattern) {
-        return Some("the volume is not bound to this");
-    }
-    if model.planned.as_ref().is_some_and(|planned| !planned.contains(&spec.evidence)) {
-        return Some("the spec changed and no sweep planned with it");
-    }
-    None
-}
-
-/// Why only what was approved may go, and nothing may be condemned.
-fn breaker(state: &State, model: &Model, call: &Call) -> Option<&'static str> {
-    if call.held {
-        return Some("a plan is held");
-    }
-    if !model.confirmed {
-        return Some("nobody approved a plan yet");
-    }
-    // What happened in the middle of a sweep it may have seen or not.
-    let tampered =
-        |what: Mischief| !matches!(what, Mischief::Kill | Mischief::Stop | Mischief::OrdersChange | Mischief::Slow);
-    let listing = state.listing.as_ref().filter(|_| !state.fired.as_ref().is_some_and(|f| tampered(f.what)))?;
-    let live = listing.live.len() as u64;
-    let counts = model.live.iter().filter(|(at, _)| *at > state.now - LIVE_WINDOW);
-    let highest = counts.map(|(_, count)| *count).max().unwrap_or(0);
-    if (highest.saturating_sub(live)) * 100 > highest * 30 {
-        return Some("the number of live sessions fell");
-    }
-    let idle_after = state.now - call.spec.min_age();
-    let mut named = call.before.iter().filter(|tree| tree.place == Place::Named);
-    let nobodys = |tree: &&Tree| {
-        let globbed = call.spec.evidence.keep == 1 && tree.slot == KEPT_BY_GLOB;
-        !listing.live.contains(&tree.slot) && !globbed && !tree.keep.pins(state.now)
-    };
-    let (young, orphans): (Vec<_>, Vec<_>) = named.by_ref().filter(nobodys).partition(|tree| tree.root > idle_after);
-    if young.len() > 3 {
-        return Some("the rows lag behind the volume");
-    }
-    let unapproved = orphans.iter().filter(|tree| !model.approved.contains(&(tree.inode, tree.changed))).count();
-    (unapproved > call.spec.max_orphans as usize).then_some("there are too many orphans")
-}
-
-fn quarantined(
-    state: &mut State,
-    model: &mut Model,
-    call: &Call,
-    moves: &Moves,
-    gate: Option<&str>,
-    breaker: Option<&str>,
-) -> Result<(), String> {
-    let spec = &call.spec;
-    demand!(moves.quarantined.len() <= spec.per_sweep as usize, "more than perSweep: {moves:?}");
-    for index in &moves.quarantined {
-        let tree = &state.trees[*index];
-        let slot = tree.slot;
-        let what = format!("tree {index} of slot {slot} was quarantined");
-        demand!(call.kind == Kind::Sweep, "{what} by {:?}", call.kind);
-        demand!(gate.is_none(), "{what} though {}", gate.unwrap_or_default());
-        let before = call.before.get(*index).ok_or_else(|| format!("{what}, made in this very sweep"))?;
-        let approved = model.approved.contains(&(before.inode, before.changed));
-        demand!(breaker.is_none() || approved, "{what} though {}", breaker.unwrap_or_default());
-        demand!(!believed(state, model).is_some_and(|l| l.live.contains(&slot)), "{what}, and its session is live");
-        demand!(before.newest + spec.min_age() <= state.now, "{what}, active {} s ago", state.now - before.newest);
-        demand!(!before.keep.pins(state.now), "{what}, and a keep file pins it");
-        demand!(spec.evidence.keep == 0 || slot != KEPT_BY_GLOB, "{what}, and a glob keeps it");
-        let asked = |named: bool| {
-            state.asked.iter().rfind(|asked| asked.slot == slot && (asked.named == Some(before.inode)) == named)
-        };
-        let first = asked(true);
-        let no = first.is_some_and(|asked| asked.live == Some(false) && asked.took <= OLDEST_ANSWER);
-        demand!(no, "{what} on the answer {first:?}");
-        if !call.killed {
-            let last = asked(false);
-            demand!(last.is_some_and(|asked| asked.live == Some(false)), "{what} with the last answer {last:?}");
-            let root_touched = tree.touched && (tree.root > before.root || tree.keep != before.keep);
-            demand!(!root_touched, "{what}, its root touched meanwhile");
-        }
-        let (now, (hours, directories, most)) = (state.now, spec.budget);
-        model.spent.push((now, tree.bytes));
-        let recent = model.spent.iter().filter(|(at, _)| at + hours * HOUR > now);
-        let (count, bytes) = recent.fold((0, 0), |(n, all), (_, bytes)| (n + 1, all + bytes));
-        demand!(count <= directories && bytes <= most, "{what} as number {count} of {directories}, {bytes} bytes");
-        let tree = &mut state.trees[*index];
-        tree.dirty = tree.newest > before.newest;
-    }
-    Ok(())
-}
-
-fn condemned(state: &State, model: &Model, call: &Call, moves: &Moves, held: Option<&str>) -> Result<(), String> {
-    for index in &moves.condemned {
-        let tree = &state.trees[*index];
-        let slot = tree.slot;
-        let what = format!("tree {index} of slot {slot} was condemned");
-        demand!(held.is_none(), "{what} though {}", held.unwrap_or_default());
-        match call.kind {
-            Kind::Sweep => {
-                let promised = tree.entered.1.max(call.spec.retention * HOUR);
-                let (since, last) = model.watched;
-                let since = if state.now > last + DAY { state.now } else { since };
-                let due = since.max(tree.entered.0) + promised;
-                demand!(due <= state.now, "{what} {} s before its retention was over", due - state.now);
-            }
-            Kind::Purge(of) => demand!(of == slot, "{what} when {of} was to be purged"),
-            other => return Err(format!("{what} by {other:?}")),
-        }
-        let listed = state.listing.as_ref().is_none_or(|listing| listing.live.contains(&slot));
-        demand!(!listed, "{what}, and its session is live");
-        demand!(call.spec.evidence.keep == 0 || slot != KEPT_BY_GLOB, "{what}, and a glob keeps it");
-        demand!(!tree.keep.pins(state.now), "{what}, and a keep file pins it");
-        demand!(!tree.dirty, "{what}, and it was written to");
-        let last = state.asked.iter().rfind(|asked| asked.slot == slot);
-        let no = last.is_some_and(|asked| asked.live == Some(false) && asked.took <= OLDEST_ANSWER);
-        demand!(no, "{what} on the answer {last:?}");
-    }
-    Ok(())
 }
 
 /// No step is begun after a request to stop, or after the orders changed.
@@ -365,6 +234,9 @@ fn learn(state: &State, model: &mut Model, call: &Call) {
         return;
     }
     let complete = believed(state, model).cloned();
+    if state.fired.is_some() || complete.as_ref().is_some_and(|listing| listing.db == Db::HalfBroken) {
+        model.disturbed = state.now;
+    }
     let spec = &call.spec;
     let right_pattern = model.bound.is_none_or(|(_, pattern)| pattern == spec.evidence.pattern);
     let sure = spec.enforce && call.ended && complete.is_some() && right_pattern && !state.stop.requested();

@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test unit-test other-volumes mutants real-input lint fmt generate setup clean
+.PHONY: help build demo test unit-test other-volumes mutants soak real-input lint fmt generate setup clean
 
 CRD := crds/hygiene.dev_workspacehygienes.yaml
 
@@ -28,6 +28,11 @@ other-volumes: ## whole sweeps on a file system that behaves as EFS does, and on
 
 mutants: ## take out each guard once, in a copy, and see its test fail; writes docs/promises.md (some twenty minutes)
 	cargo run --quiet --locked --example mutants
+
+# How many sequences are run, from a seed that differs each time.
+soak: export HYGIENE_MODEL_SEQUENCES ?= 1000000
+soak: ## the model-based test with a million sequences, or HYGIENE_MODEL_SEQUENCES of them
+	cargo test --locked --release --test it model:: -- --nocapture
 
 real-input: ## sweep a volume of 200 real workspaces and 300 000 files, and prove that nothing else changed
 	@scripts/real-input

@@ -12,7 +12,6 @@ pub use facts::{Facts, Kind};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{Read, Write};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -167,8 +166,8 @@ impl Dir {
         let dot = OsStr::new(".");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty()).map_err(failed("open", dot))?;
-        let mut buffer: Vec<MaybeUninit<u8>> = vec![MaybeUninit::uninit(); DIRENT_BUFFER];
-        let mut entries = RawDir::new(fd, &mut buffer);
+        let mut buffer: Vec<u8> = Vec::with_capacity(DIRENT_BUFFER);
+        let mut entries = RawDir::new(fd, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(failed("getdents64", dot))?;
             let name = OsStr::from_bytes(entry.file_name().to_bytes());

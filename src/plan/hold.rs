@@ -196,31 +196,48 @@ pub(super) fn gate(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Option<H
     if policy.suspend {
         return hold(HoldReason::Suspended, "spec.suspend is true; set it to false to sweep".into());
     }
-    if let Some(sessions) = seen.sessions.complete() {
-        if sessions.canary == Some(false) {
-            let message = "sessions.canaryQuery returned no row: is this the right database?".into();
-            return hold(HoldReason::NoCanary, message);
-        }
-        let oldest = crate::clock::before(now, policy.sessions.max_staleness);
-        if let Some(freshest) = sessions.freshest.filter(|freshest| *freshest < oldest) {
-            let most = length(policy.sessions.max_staleness);
-            let message =
-                format!("the newest row is of {freshest}, and sessions.maxStaleness is {most}: is this a copy?");
-            return hold(HoldReason::StaleSessions, message);
-        }
-        let (live, least) = (sessions.ids.len(), policy.sessions.minimum_live);
-        if live < least.max(1) {
-            let message = format!(
-                "{live} live sessions, and sessions.minimumLive is {least}: an empty answer is not believed; \
-                 check liveQuery and the database"
-            );
-            return hold(HoldReason::TooFewLiveSessions, message);
-        }
+    if let Some(hold) = disbelieved(policy, seen, now) {
+        return Some(hold);
     }
     if let Some(Reading::Complete(Health::Unhealthy(why))) = &seen.serving {
         return hold(HoldReason::ServiceUnhealthy, why.clone());
     }
     None
+}
+
+/// Why the sessions are not believed though they answered.
+fn disbelieved(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Option<Hold> {
+    let hold = |reason, message: String| Some(Hold::new(reason, message));
+    let sessions = seen.sessions.complete()?;
+    if sessions.canary == Some(false) {
+        let message = "sessions.canaryQuery returned no row: is this the right database?".into();
+        return hold(HoldReason::NoCanary, message);
+    }
+    let oldest = crate::clock::before(now, policy.sessions.max_staleness);
+    if let Some(freshest) = sessions.freshest.filter(|freshest| *freshest < oldest) {
+        let most = length(policy.sessions.max_staleness);
+        let message = format!("the newest row is of {freshest}, and sessions.maxStaleness is {most}: is this a copy?");
+        return hold(HoldReason::StaleSessions, message);
+    }
+    let (live, least) = (sessions.ids.len(), policy.sessions.minimum_live);
+    if live < least.max(1) {
+        let message = format!(
+            "{live} live sessions, and sessions.minimumLive is {least}: an empty answer is not believed; \
+             check liveQuery and the database"
+        );
+        return hold(HoldReason::TooFewLiveSessions, message);
+    }
+    None
+}
+
+/// Whether everything that was asked answered, and is believed: what such an observation did not see was not there. Whether
+/// anything may be done on its strength, as in a resource that is suspended, is another matter.
+pub fn is_complete(policy: &Policy, seen: &Snapshot, now: Timestamp) -> bool {
+    let empty = seen.volume.complete().is_none_or(|volume| volume.entries.is_empty());
+    !empty
+        && unavailable(seen).next().is_none()
+        && disbelieved(policy, seen, now).is_none()
+        && binding::mismatch(policy, seen).is_none()
 }
 
 /// The sources that did not answer, each with its reason.

@@ -23,7 +23,7 @@ pub use binding::identity_now;
 pub use check::{Violation, check};
 pub use decide::{WORK_BUDGET, candidates, orphan_keys, plan, sample_wanted};
 pub use guards::{Finding, GuardAnswer, explain};
-pub use hold::{Hold, HoldKind, HoldReason, Resolution};
+pub use hold::{Hold, HoldKind, HoldReason, Resolution, is_complete};
 pub use quarantine::{Decision, EntryPlan, RestoreReason, RetainReason, assess};
 pub use verdict::{KeepReason, QuarantineReason, Verdict};
 

@@ -10,9 +10,9 @@ use crate::fsio::Dir;
 use crate::journal::{self, Event, Remark};
 use crate::names::{EntryId, EntryName};
 use crate::observe::{InspectionNote, Reading, WalkOutcome};
-use crate::plan::{HoldKind, HoldReason, Resolution, identity_now, orphan_keys};
+use crate::plan::{HoldKind, HoldReason, Resolution, identity_now, is_complete, orphan_keys};
 use crate::policy::Policy;
-use crate::records::{AnswerKind, HeldPlan, Identity, Memory, Records};
+use crate::records::{Answer, AnswerKind, HeldPlan, Identity, Memory, Records};
 
 pub(super) fn enforce(
     policy: &Policy,
@@ -119,7 +119,7 @@ fn bind(
     match written {
         Ok(()) => {
             act.remark(Event::Bound(Remark { plan: None, why }));
-            remark_answers(act, records);
+            remark_answers(act, &records.answers);
             records.identity = Some(identity);
             records.memory = memory;
             records.bound = true;
@@ -129,13 +129,25 @@ fn bind(
     }
 }
 
+fn remark_answers(act: &mut Act<'_>, answers: &[Answer]) {
+    for answer in answers {
+        let plan = Some(answer.hash.clone());
+        let why = format!("{} orphans, by {} at {:.0}", answer.orphans.len(), answer.by, answer.at);
+        act.remark(match answer.kind {
+            AnswerKind::Approve => Event::Approved(Remark { plan, why }),
+            AnswerKind::Dismiss => Event::Dismissed(Remark { plan, why }),
+        });
+    }
+}
+
 /// What people said since the last sweep becomes part of the records and of the journal.
 fn take_over_answers(act: &mut Act<'_>, records: &mut Records, state: Option<&Dir>) {
-    // Of a volume that is not bound yet the answers stay where they are until it is.
+    // Of a volume that is not bound yet the answers stay where they are until it is, and its journal stays empty: a record
+    // without an identity beside it would say that the identity was lost.
     if records.answers.is_empty() || !records.bound {
         return;
     }
-    remark_answers(act, records);
+    remark_answers(act, &records.answers);
     let written =
         records.identity.as_ref().map_or(Ok(()), |identity| Records::write_identity(&act.hygiene.dir, identity));
     let memory = records.memory.write(&act.hygiene.dir);
@@ -144,17 +156,6 @@ fn take_over_answers(act: &mut Act<'_>, records: &mut Records, state: Option<&Di
         return;
     }
     records.answers.clear();
-}
-
-fn remark_answers(act: &mut Act<'_>, records: &Records) {
-    for answer in &records.answers {
-        let plan = Some(answer.hash.clone());
-        let why = format!("{} orphans, by {} at {:.0}", answer.orphans.len(), answer.by, answer.at);
-        act.remark(match answer.kind {
-            AnswerKind::Approve => Event::Approved(Remark { plan, why }),
-            AnswerKind::Dismiss => Event::Dismissed(Remark { plan, why }),
-        });
-    }
 }
 
 /// Stores the plan that a breaker held, so that it is held until a person says something to it.
@@ -248,12 +249,9 @@ fn remember(
 /// What any complete observation leaves behind.
 fn look_back(memory: &mut Memory, policy: &Policy, observed: &Observed) {
     let (seen, plan) = (&observed.snapshot, &observed.plan);
-    let complete = |reading: Option<bool>| reading.unwrap_or(true);
     let Some(sessions) = seen.sessions.complete() else { return };
-    let all = seen.volume.complete().is_some()
-        && complete(seen.claims.as_ref().map(|claims| claims.complete().is_some()))
-        && complete(seen.serving.as_ref().map(|serving| serving.complete().is_some()));
-    if all && !is_mismatch(observed) {
+    // A stale or an empty answer, or that of another database, was no look at these sessions, whatever else holds the sweep.
+    if is_complete(policy, seen, plan.now) {
         memory.saw_live(plan.now, sessions.ids.len());
         memory.observed(plan.now);
         memory.spec = Some(policy.digests.evidence.clone());

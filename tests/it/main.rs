@@ -5,6 +5,7 @@
 mod cli;
 mod fuse;
 mod guards;
+mod model;
 mod planner;
 mod sessions_sqlite;
 mod spec;

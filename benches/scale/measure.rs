@@ -16,15 +16,21 @@ const INTERVAL: Duration = Duration::from_millis(5);
 /// One run of a command.
 pub struct Measured {
     pub seconds: f64,
+    /// User and system time, of what it started as well.
+    pub cpu: f64,
     /// Of the command itself, not of what it starts.
     pub peak_mib: f64,
     pub output: String,
 }
 
-/// Runs `program` to its end.
 #[allow(clippy::disallowed_methods)] // measuring time is what this is for
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Runs `program` to its end.
 pub fn measure(program: &str, arguments: &[&OsStr]) -> Result<Measured> {
-    let started = Instant::now();
+    let (started, cpu_before) = (now(), cpu_of_children()?);
     let mut command = Command::new(program);
     let mut child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let mut stdout = child.stdout.take().context("a child without standard output")?;
@@ -45,7 +51,28 @@ pub fn measure(program: &str, arguments: &[&OsStr]) -> Result<Measured> {
     let output = reader.join().map_err(|_| anyhow::anyhow!("the output could not be read"))??;
     ensure!(exit.success(), "{program} ended with {exit}:\n{output}");
     #[allow(clippy::cast_precision_loss)] // no machine has 2^52 KiB
-    Ok(Measured { seconds, peak_mib: peak as f64 / 1024.0, output })
+    Ok(Measured { seconds, cpu: cpu_of_children()? - cpu_before, peak_mib: peak as f64 / 1024.0, output })
+}
+
+/// User and system time of all children that were waited for, and theirs.
+fn cpu_of_children() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // The command's name may hold spaces; after it come the fields from the third on, cutime and cstime as 16th and 17th.
+    let (_, fields) = stat.rsplit_once(')').context("reading /proc/self/stat")?;
+    seconds(fields.split_whitespace().skip(13).take(2))
+}
+
+/// What all processes of the machine have used so far, in seconds of one core.
+pub fn cpu_of_all() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let all = stat.lines().next().context("reading /proc/stat")?.split_whitespace();
+    seconds(all.skip(1).take(3)) // user, nice, system
+}
+
+/// proc(5) counts in units of which Linux shows 100 a second (`USER_HZ`), whatever the kernel's own are.
+fn seconds<'a>(ticks: impl Iterator<Item = &'a str>) -> Result<f64> {
+    let ticks = ticks.map(str::parse::<u32>).sum::<Result<u32, _>>()?;
+    Ok(f64::from(ticks) / 100.0)
 }
 
 /// Most memory the process had so far, in KiB; `None` once it has ended.

@@ -6,10 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use self::hashes::holds;
 use super::Reading;
 use crate::fsio::Kind;
 use crate::names::{EntryId, EntryName, PlanHash, SessionId, SweepId, id_hash};
 use crate::records::{Approval, HeldPlan, Identity};
+
+mod hashes;
 
 /// Everything one sweep observed.
 #[derive(Clone, Debug)]
@@ -99,12 +102,12 @@ impl IdSet {
 
     /// Whether the set holds exactly this id.
     pub fn contains(&self, id: &SessionId) -> bool {
-        self.exact.binary_search(&id_hash(id.as_str())).is_ok()
+        holds(&self.exact, id_hash(id.as_str()))
     }
 
     /// Whether the set holds an id with this canonical form.
     pub fn contains_canonical(&self, id: &SessionId) -> bool {
-        self.canonical.binary_search(&id_hash(&id.canonical())).is_ok()
+        holds(&self.canonical, id_hash(&id.canonical()))
     }
 
     /// How many distinct ids it holds.

@@ -109,13 +109,23 @@ pub enum Activity {
 
 /// An anchored regular expression with one group named `session`.
 #[derive(Clone, Debug)]
-pub struct NamePattern(pub(crate) Regex);
+pub struct NamePattern {
+    regex: Regex,
+    /// How many bytes come before the group and after it, where that is the same in every name.
+    around: Option<(usize, usize)>,
+}
 
 impl NamePattern {
     /// The session id that `name` yields, or `None` where the name is foreign. A name that is not UTF-8 yields none.
     pub fn session(&self, name: &EntryName) -> Option<SessionId> {
-        let found = self.0.captures(name.as_str()?)?;
-        Some(SessionId::new(found.name("session")?.as_str()))
+        let name = name.as_str()?;
+        let session = match self.around {
+            // To find out whether a name matches takes a fifth of the time that finding a group in it takes.
+            Some((before, after)) if self.regex.is_match(name) => name.get(before..name.len().checked_sub(after)?)?,
+            Some(_) => return None,
+            None => self.regex.captures(name)?.name("session")?.as_str(),
+        };
+        Some(SessionId::new(session))
     }
 }
 

@@ -38,7 +38,20 @@ pub(super) fn name_pattern(pattern: &str) -> Result<NamePattern, String> {
         .build()
         .map_err(|_| format!("is too large once compiled; repeat less, as in {EXAMPLE}"))?;
     one_group_named_session(&regex)?;
-    Ok(NamePattern(regex))
+    Ok(NamePattern { regex, around: lengths_around_the_group(&tree) })
+}
+
+/// How many bytes come before the group and after it, where these are the same in every name that matches.
+fn lengths_around_the_group(tree: &Hir) -> Option<(usize, usize)> {
+    let HirKind::Concat(parts) = tree.kind() else { return None };
+    let group = parts.iter().position(|part| matches!(part.kind(), HirKind::Capture(_)))?;
+    let length = |parts: &[Hir]| {
+        parts.iter().try_fold(0_usize, |sum, part| {
+            let (least, most) = (part.properties().minimum_len()?, part.properties().maximum_len()?);
+            if least == most { sum.checked_add(least) } else { None }
+        })
+    };
+    Some((length(&parts[..group])?, length(&parts[group + 1..])?))
 }
 
 /// Whether a group is inside a repetition: it would then hold what the last round matched, a part of the id.
@@ -117,6 +130,48 @@ mod tests {
         assert_eq!(pattern.session(&EntryName::new("ws-abc")).unwrap().as_str(), "abc");
         for name in ["ws-abc\n", "xws-abc", "ws-abc2", "ws-"] {
             assert_eq!(pattern.session(&EntryName::new(name)), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_id_is_what_the_group_captures_however_it_is_found() {
+        for (pattern, around) in [
+            ("^(?<session>[a-z0-9]+)$", Some((0, 0))),
+            ("^ws-(?<session>[a-z0-9]+)$", Some((3, 0))),
+            (r"^[0-9]{2}\.(?<session>.+)[xyz]\.ws$", Some((3, 4))),
+            (r"^\d{2}\.(?<session>.+)$", None), // digits of other scripts are longer
+            ("^(?:a|b)(?<session>.+)$", Some((1, 0))),
+            ("^(?:ä|ö)(?<session>.+)$", Some((2, 0))),
+            ("^(?:a|bc)(?<session>.+)$", None),
+            ("^a?(?<session>.+)$", None),
+            ("^[aä](?<session>.+)$", None),
+            ("^(?<session>.+?)-*$", None),
+            ("^(?:x(?<session>a+)|y)$", None),
+            ("^(?:(?<session>a)|b)$", None),
+        ] {
+            let pattern = name_pattern(pattern).unwrap();
+            assert_eq!(pattern.around, around, "{}", pattern.regex);
+            for name in [
+                "abc",
+                "ws-abc",
+                "ws-",
+                "12.ax.ws",
+                "12.ä1y.ws",
+                "äö",
+                "öa",
+                "bcd",
+                "bc",
+                "xaa",
+                "y",
+                "a",
+                "b",
+                "",
+                "aa--",
+            ] {
+                let captured = pattern.regex.captures(name).and_then(|found| Some(found.name("session")?.as_str()));
+                let session = pattern.session(&EntryName::new(name));
+                assert_eq!(session.as_ref().map(|id| id.as_str()), captured, "{} {name:?}", pattern.regex);
+            }
         }
     }
 

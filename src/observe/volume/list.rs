@@ -1,10 +1,12 @@
 //! The listing: names below the root, without a stat where the directory says what each is, and our own quarantine.
 
 use std::ffi::OsStr;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 
 use super::hygiene::{ENTRY, Hygiene, WORKSPACE};
 use super::roots::read_keep_file;
-use crate::fsio::{Dir, FsError};
+use crate::fsio::{Dir, FsError, Kind};
 use crate::journal::Ledger;
 use crate::names::{EntryId, EntryName};
 use crate::observe::{Entry, KeepFileState, QuarantineEntry, Reading, Sidecar};
@@ -13,22 +15,41 @@ use crate::policy::Policy;
 /// Longest sidecar that is read, in bytes.
 const SIDECAR_LIMIT: u64 = 64 * 1024;
 
+/// A name in the buffer that holds all of them.
+struct Found {
+    /// Its first eight bytes: mostly they alone tell the order, without a look into the buffer.
+    beginning: [u8; 8],
+    name: Range<usize>,
+    kind: Option<Kind>,
+}
+
 /// Every entry below the root, in name order.
 ///
 /// # Errors
 /// When the directory cannot be read to its end.
 pub fn list(root: &Dir) -> Result<Vec<Entry>, FsError> {
-    let mut entries = Vec::new();
+    let (mut names, mut found) = (Vec::new(), Vec::new());
     root.for_each(|name, kind| {
-        entries.push(Entry { name: EntryName::new(name), kind });
+        let name = name.as_bytes();
+        let mut beginning = [0; 8];
+        beginning.iter_mut().zip(name).for_each(|(place, byte)| *place = *byte);
+        found.push(Found { beginning, name: names.len()..names.len() + name.len(), kind });
+        names.extend_from_slice(name);
         true
     })?;
-    for entry in entries.iter_mut().filter(|entry| entry.kind.is_none()) {
+    let name = |one: &Found| &names[one.name.clone()];
+    found.sort_unstable_by(|a, b| a.beginning.cmp(&b.beginning).then_with(|| name(a).cmp(name(b))));
+    // Only now each name gets memory of its own: in the order in which the planner goes through them, several times.
+    let entry = |one: &Found| {
+        let name = EntryName::new(OsStr::from_bytes(name(one)));
         // Some file systems do not say in the listing what an entry is. One that vanished meanwhile stays unknown.
-        entry.kind = root.find(entry.name.as_os_str())?.map(|facts| facts.kind);
-    }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(entries)
+        let kind = match one.kind {
+            None => root.find(name.as_os_str())?.map(|facts| facts.kind),
+            known => known,
+        };
+        Ok(Entry { name, kind })
+    };
+    found.iter().map(entry).collect()
 }
 
 /// Every entry of the quarantine, in id order.

@@ -155,13 +155,16 @@ pub(super) struct ById<'d> {
     database: &'d Database,
     statement: Statement<'d>,
     form: &'static Form,
+    is_wrapped: bool,
 }
 
 impl<'d> ById<'d> {
     /// `liveByIDQuery`, or where there is none the wrapped `liveQuery`.
     pub(super) fn prepare(database: &'d Database, policy: &SessionPolicy) -> Result<Self, Fault> {
         match &policy.live_by_id_query {
-            Some(sql) => Ok(Self { database, statement: prepare(database, &BY_ID, sql)?, form: &BY_ID }),
+            Some(sql) => {
+                Ok(Self { database, statement: prepare(database, &BY_ID, sql)?, form: &BY_ID, is_wrapped: false })
+            }
             None => Self::wrapped(database, policy),
         }
     }
@@ -175,7 +178,7 @@ impl<'d> ById<'d> {
              select 1 from hygiene_live where cast(hygiene_id as text) = ?1",
             policy.live_query
         );
-        Ok(Self { database, statement: prepare(database, &WRAPPED, &sql)?, form: &WRAPPED })
+        Ok(Self { database, statement: prepare(database, &WRAPPED, &sql)?, form: &WRAPPED, is_wrapped: true })
     }
 
     /// Whether the query returns a row for this id.
@@ -187,10 +190,19 @@ impl<'d> ById<'d> {
     /// Proves the query against what was streamed from the same snapshot: it finds live ids, and not any id.
     pub(super) fn validate(&mut self, streamed: &Streamed) -> Result<(), Fault> {
         let field = self.form.field;
-        for id in &streamed.sample {
+        let sample = match streamed.sample.as_slice() {
+            // It is a filter over the very rows that were streamed, so that the last one proves it, and each further id
+            // would be one more scan of the table.
+            [.., last] if self.is_wrapped => std::slice::from_ref(last),
+            sample => sample,
+        };
+        for id in sample {
             if !self.finds(id)? {
                 return Err(Fault::Misses { field });
             }
+        }
+        if self.is_wrapped {
+            return Ok(());
         }
         let mut nobody = SessionId::new(NOBODY);
         while streamed.ids.contains(&nobody) {

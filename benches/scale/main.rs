@@ -1,0 +1,112 @@
+//! How long `hygiene plan` takes over a large volume, and how much memory, beside the shell pipeline that people write
+//! for the set difference alone. Prints a table; judges nothing, since what is fast depends on the machine.
+
+mod measure;
+mod world;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use measure::{Measured, measure};
+use world::World;
+
+/// Measures `hygiene plan` beside find | sort, sqlite3 | sort and comm
+#[derive(Parser, Debug)]
+struct Options {
+    /// Workspace directories; one in a hundred is an orphan
+    #[arg(long, default_value_t = 1_000_000)]
+    workspaces: u64,
+
+    /// Rows of the session table; those of the workspaces that are no orphans are live, all others deleted
+    #[arg(long, default_value_t = 10_000_000)]
+    rows: u64,
+
+    /// Rounds; each runs everything once, and the table has the medians
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+
+    /// Folder for the volume and the database, best on a tmpfs; it is made, and removed at the end
+    #[arg(long, default_value = "/dev/shm/hygiene-bench-scale")]
+    dir: PathBuf,
+
+    /// Keep the folder, and use what an earlier run of the same size kept there
+    #[arg(long)]
+    keep: bool,
+
+    /// What cargo adds for every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What people write, in the form that uses two cores: both lists are made at the same time.
+const PIPELINE: &str = r#"
+set -euo pipefail
+export LC_ALL=C
+find "$1" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort >"$3/directories" &
+sqlite3 "$2" 'select id from session where deleted_at is null' | sort >"$3/live" &
+wait -n
+wait -n
+comm -23 "$3/directories" "$3/live"
+"#;
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    ensure!(options.rounds > 0, "--rounds must be at least 1");
+    ensure!(options.rows >= options.workspaces, "--rows must be at least --workspaces: each workspace has a row");
+    measure::tools()?;
+    println!("{}\n", measure::machine()?);
+    let world = World::make(&options.dir, options.workspaces, options.rows)?;
+    println!(
+        "{} workspaces, {} of them orphans; {} rows, {} of them live; medians of {}\n",
+        options.workspaces,
+        world.orphans,
+        options.rows,
+        options.workspaces - world.orphans,
+        options.rounds
+    );
+
+    let (began, cpu_before) = (measure::now(), measure::cpu_of_all()?);
+    let mut cpu_of_ours = 0.0;
+    let mut pipeline = Vec::new();
+    let mut plans = world.specs.iter().map(|(name, spec)| (*name, spec, Vec::new())).collect::<Vec<_>>();
+    // The first round warms what the file system and the processor keep, and is thrown away.
+    for round in 0..=options.rounds {
+        let places = [world.root.as_os_str(), &world.database, options.dir.as_os_str()];
+        let shell = measure("bash", &[&["-c".as_ref(), PIPELINE.as_ref(), "-".as_ref()], &places[..]].concat())?;
+        let found = shell.output.lines().count() as u64;
+        ensure!(found == world.orphans, "the pipeline found {found} orphans of {}", world.orphans);
+        cpu_of_ours += shell.cpu;
+        pipeline.extend((round > 0).then_some(shell));
+        for (name, spec, runs) in &mut plans {
+            let run = measure(env!("CARGO_BIN_EXE_hygiene"), &["plan".as_ref(), "-f".as_ref(), spec])?;
+            let says = format!("{} workspaces, {} of them orphans", options.workspaces, world.orphans);
+            ensure!(run.output.lines().any(|line| line == says), "{name} does not say \"{says}\":\n{}", run.output);
+            cpu_of_ours += run.cpu;
+            runs.extend((round > 0).then_some(run));
+        }
+    }
+
+    let others = (measure::cpu_of_all()? - cpu_before - cpu_of_ours) / began.elapsed().as_secs_f64();
+
+    println!("{:<34} {:>8} {:>16} {:>8} {:>12}", "WHAT", "TIME", "OF THE PIPELINE", "CPU", "PEAK MEMORY");
+    let base = median(&pipeline, |run| run.seconds);
+    let cpu = median(&pipeline, |run| run.cpu);
+    println!("{:<34} {base:>6.2} s {:>16.2} {cpu:>6.2} s {:>12}", "find | sort, sqlite3 | sort, comm", 1.0, "-");
+    for (name, _, runs) in &plans {
+        let (time, cpu) = (median(runs, |run| run.seconds), median(runs, |run| run.cpu));
+        let peak = median(runs, |run| run.peak_mib);
+        println!("{name:<34} {time:>6.2} s {:>16.2} {cpu:>6.2} s {peak:>8.0} MiB", time / base);
+    }
+    println!("\nOther processes used {others:.1} cores meanwhile; the more, the less the times say.");
+    if !options.keep {
+        world::remove(&options.dir).with_context(|| format!("removing {}", options.dir.display()))?;
+    }
+    Ok(())
+}
+
+fn median(runs: &[Measured], of: impl Fn(&Measured) -> f64) -> f64 {
+    let mut values = runs.iter().map(of).collect::<Vec<_>>();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -64,6 +64,8 @@ fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
     let gated = plan.held.as_ref().is_some_and(|hold| !hold.reason.yields_to_approval());
     report(8, all, acts && gated, "the plan is held");
     report(11, all, acts && policy.suspend, "the resource is suspended");
+    let missing = seen.volume.complete().is_some_and(|volume| volume.missing_right.is_some());
+    report(8, all, acts && missing, "we may not write to the volume");
     if let Some(sessions) = seen.sessions.complete() {
         report(3, all, acts && sessions.ids.is_empty(), "there is no live session");
         report(3, all, acts && sessions.ids.len() < policy.sessions.minimum_live, "there are too few live sessions");
@@ -133,6 +135,7 @@ fn anomalies(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) 
     let condemns = plan.quarantine.iter().any(|e| e.decision == Decision::Condemn);
     let unapproved_victims = plan.victims.iter().any(|victim| !approved(victim.index));
     let acts = condemns || unapproved_victims;
+    report(8, "the plan", unapproved_victims && plan.held.is_some(), "a victim that nobody approved, and a hold");
     let count = |wanted: &dyn Fn(usize, &Verdict) -> bool| {
         plan.verdicts.iter().enumerate().filter(|(index, verdict)| wanted(*index, verdict)).count() as u64
     };
@@ -287,9 +290,9 @@ fn quarantine(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>)
         ask(1, plan.now < sidecar.deadline, "its retention is not over");
         ask(1, plan.now < after(sidecar.quarantined, policy.retention), "the spec's retention is not over");
         if let Some(since) = seen.history.complete().and_then(|history| history.watched_since) {
-            let promised = sidecar.deadline.duration_since(sidecar.quarantined);
-            let again = since.checked_add(promised).is_ok_and(|again| since > sidecar.quarantined && plan.now < again);
-            ask(1, again, "its retention began again after a gap");
+            let promised = sidecar.deadline.duration_since(sidecar.quarantined).try_into().unwrap_or_default();
+            let again = plan.now < after(since, policy.retention.max(promised));
+            ask(1, since > sidecar.quarantined && again, "its retention began again after a gap");
         }
         let id = &sidecar.session;
         let lists = |set: &crate::observe::IdSet| set.contains(id) || set.contains_canonical(id);

@@ -305,7 +305,7 @@ fn anomaly(policy: &Policy, seen: &Snapshot, tally: &Tally) -> Option<(HoldReaso
     }
     if more_than_percent(sessions.ids.unusable(), live, SPELLING_PERCENT) {
         let cause = format!(
-            "{} ids that liveQuery returned cannot be the name of a directory: is it the right column?",
+            "{} ids that liveQuery returned cannot be the name of a directory. Check that it selects the right column",
             sessions.ids.unusable()
         );
         return Some((HoldReason::UnusableIds, cause));

@@ -80,8 +80,14 @@ pub(super) fn not_yet(policy: &Policy, seen: &Snapshot, tally: &Tally) -> Option
 /// Where another volume of ours was met inside a workspace.
 pub(super) fn nested(seen: &Snapshot) -> Option<String> {
     let entries = &seen.volume.complete()?.entries;
-    seen.inspections.iter().find_map(|(index, inspection)| match &inspection.outcome {
+    let below_root = seen.inspections.iter().find_map(|(index, inspection)| match &inspection.outcome {
         WalkOutcome::ForeignIdentity { path } => Some(format!("{}/{path}", entries.get(*index)?.name)),
         _ => None,
+    });
+    below_root.or_else(|| {
+        seen.second_walks.iter().find_map(|(id, walk)| match &walk.outcome {
+            WalkOutcome::ForeignIdentity { path } => Some(format!("{path} of the quarantine entry {id}")),
+            _ => None,
+        })
     })
 }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Decision, KeepReason, Plan, Verdict, Victim};
+use super::{Decision, HoldReason, KeepReason, Plan, Verdict, Victim};
 use crate::clock::{after, before};
 use crate::fsio::Kind;
 use crate::names::EntryName;
 use crate::observe::{Health, KeepFileState, Reading, Snapshot, WalkOutcome};
 use crate::policy::{KeepFileRule, Mode, Policy};
+use crate::records::HeldPlan;
 
 /// A promise of the design that a plan would break. Always a bug in this program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +65,8 @@ fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
     let gated = plan.held.as_ref().is_some_and(|hold| !hold.reason.yields_to_approval());
     report(8, all, acts && gated, "the plan is held");
     report(11, all, acts && policy.suspend, "the resource is suspended");
+    let missing = seen.volume.complete().is_some_and(|volume| volume.missing_right.is_some());
+    report(8, all, acts && missing, "we may not write to the volume");
     if let Some(sessions) = seen.sessions.complete() {
         report(3, all, acts && sessions.ids.is_empty(), "there is no live session");
         report(3, all, acts && sessions.ids.len() < policy.sessions.minimum_live, "there are too few live sessions");
@@ -131,12 +134,19 @@ fn anomalies(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) 
     let any = approvals(seen, |_| true);
     let approved = |index: usize| approved(seen, &any, index);
     let condemns = plan.quarantine.iter().any(|e| e.decision == Decision::Condemn);
-    let acts = condemns || plan.victims.iter().any(|victim| !approved(victim.index));
+    let unapproved_victims = plan.victims.iter().any(|victim| !approved(victim.index));
+    let acts = condemns || unapproved_victims;
     // An anomaly of what tells of the orphans lets through only what was approved in spite of it.
-    let acts_under = |reason: &str| {
+    let goes_in_spite_of = |reason: &str| {
+        if ["TooManyOrphans", "TooManyOrphansPercent", "AwaitsApproval"].contains(&reason) {
+            return unapproved_victims;
+        }
         let of_it = approvals(seen, |approved_for| approved_for == Some(reason));
-        condemns || plan.victims.iter().any(|victim| !self::approved(seen, &of_it, victim.index))
+        plan.victims.iter().any(|victim| !self::approved(seen, &of_it, victim.index))
     };
+    let acts_under = |reason: &str| condemns || goes_in_spite_of(reason);
+    let beyond = plan.held.as_ref().is_some_and(|hold| goes_in_spite_of(hold.reason.word()));
+    report(8, "the plan", beyond, "a victim that nobody approved in spite of the hold");
     let count = |wanted: &dyn Fn(usize, &Verdict) -> bool| {
         plan.verdicts.iter().enumerate().filter(|(index, verdict)| wanted(*index, verdict)).count() as u64
     };
@@ -147,9 +157,9 @@ fn anomalies(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) 
     let all = "the plan";
     let breaker = &policy.limits.breaker;
     let waits = history.held.as_ref().filter(|_| policy.mode == Mode::Enforce);
-    let by_number = |reason: &str| ["TooManyOrphans", "TooManyOrphansPercent", "AwaitsApproval"].contains(&reason);
-    let passes = |reason: &str| if by_number(reason) { acts } else { acts_under(reason) };
-    report(8, all, waits.is_some_and(|held| passes(&held.reason)), "a plan waits for a person");
+    // A reason in words of a newer version is none that anything was approved for, but that something is wrong.
+    let told = |held: &HeldPlan| HoldReason::of(&held.reason).map_or("NotTheSame", HoldReason::word);
+    report(8, all, waits.is_some_and(|held| acts_under(told(held))), "a plan waits for a person");
     report(8, all, acts && policy.mode == Mode::Enforce && !history.confirmed, "nobody has approved a plan yet");
     let least = 100u32.saturating_sub(breaker.max_session_drop_percent);
     let dropped = of_hundred(sessions.ids.len(), 100) < of_hundred(history.highest_live.unwrap_or(0), least);
@@ -186,7 +196,8 @@ fn anomalies(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) 
         u128::from(unknown).saturating_mul(taken).saturating_add(u128::from(plan.live).saturating_mul(young));
     let behind = of_hundred(unknown, 100).saturating_mul(taken) > all_young.saturating_mul(5);
     report(3, all, unknown > 3 && behind && acts_under("RowsBehindVolume"), "the rows lag behind the volume");
-    let nested = seen.inspections.values().any(|i| matches!(i.outcome, WalkOutcome::ForeignIdentity { .. }));
+    let walks = seen.inspections.values().chain(seen.second_walks.values());
+    let nested = walks.into_iter().any(|i| matches!(i.outcome, WalkOutcome::ForeignIdentity { .. }));
     report(4, all, nested && acts_under("NestedVolume"), "another volume is inside a workspace");
 }
 
@@ -305,9 +316,9 @@ fn quarantine(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>)
         ask(1, plan.now < sidecar.deadline, "its retention is not over");
         ask(1, plan.now < after(sidecar.quarantined, policy.retention), "the spec's retention is not over");
         if let Some(since) = seen.history.complete().and_then(|history| history.watched_since) {
-            let promised = sidecar.deadline.duration_since(sidecar.quarantined);
-            let again = since.checked_add(promised).is_ok_and(|again| since > sidecar.quarantined && plan.now < again);
-            ask(1, again, "its retention began again after a gap");
+            let promised = sidecar.deadline.duration_since(sidecar.quarantined).try_into().unwrap_or_default();
+            let again = plan.now < after(since, policy.retention.max(promised));
+            ask(1, since > sidecar.quarantined && again, "its retention began again after a gap");
         }
         let id = &sidecar.session;
         let lists = |set: &crate::observe::IdSet| set.contains(id) || set.contains_canonical(id);

@@ -60,29 +60,33 @@ pub fn plan(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Plan {
     let count = orphans.len() as u64;
     let rooted = orphans.iter().filter_map(|s| Some((s.entry, root(seen, s.index)?)));
     let hashed = |breaker| plan_hash(policy, &volume.identity, breaker, rooted.clone());
-    let (held, hash) = match gate(policy, seen, now) {
-        Some(hold) => (Some(hold), hashed(None)),
-        None => match breaker(policy, seen, &tally) {
-            None => (None, hashed(None)),
-            Some(Tripped::Whole(hold)) => {
-                let hash = hashed(Some(hold.reason));
-                (Some(hold), hash)
-            }
-            Some(Tripped::New(reason, cause)) => {
-                let hash = hashed(Some(reason));
-                (Some(Hold::over(reason, &cause, hash.clone(), count, None)), hash)
-            }
-        },
+    let (tripped, in_force) = match gate(policy, seen, now) {
+        Some(hold) => {
+            let reason = hold.reason;
+            (Some(Tripped::Whole(hold)), vec![reason])
+        }
+        None => breaker(policy, seen, &tally),
+    };
+    let (held, hash) = match tripped {
+        None => (None, hashed(None)),
+        Some(Tripped::Whole(hold)) => {
+            let hash = hashed(Some(hold.reason));
+            (Some(hold), hash)
+        }
+        Some(Tripped::New(reason, cause)) => {
+            let hash = hashed(Some(reason));
+            (Some(Hold::over(reason, &cause, hash.clone(), count, None)), hash)
+        }
     };
 
     let mut wanted = Wanted::default();
     let mut victims = Vec::new();
     let mut allowance = Allowance::of(policy, seen, now);
-    let yields = held.as_ref().is_none_or(|hold| hold.reason.yields_to_approval());
+    let yields = in_force.iter().all(|reason| reason.yields_to_approval());
     wanted.confirmed = if yields { allowance.directories } else { 0 };
     orphans.sort_by_cached_key(|s| (idle_since(policy, seen, s.index), s.entry.name.clone()));
     for subject in &mut orphans {
-        subject.hold = held.as_ref().map(|hold| hold.reason);
+        subject.holds = &in_force;
         let spent = wanted.confirmed == 0 && yields;
         let verdict = match subject.first(BY_INSPECTION) {
             Some(KeepReason::NotInspected) if spent => Verdict::Keep(allowance.exhausted()),
@@ -110,7 +114,7 @@ pub fn plan(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Plan {
     let quarantine = quarantine(policy, seen, held.as_ref(), now, volume);
     wanted.second_walks = awaiting_second_walk(volume, &quarantine);
     let Tally { workspaces, live, .. } = tally;
-    Plan { hash, now, held, verdicts, victims, quarantine, workspaces, orphans: count, live, wanted }
+    Plan { hash, now, held, verdicts, victims, quarantine, workspaces, orphans: count, live, in_force, wanted }
 }
 
 fn add(count: &mut u64, one_more: bool) {
@@ -159,7 +163,7 @@ fn subjects<'a>(
 ) -> impl Iterator<Item = Subject<'a>> {
     volume.entries.iter().enumerate().map(move |(index, entry)| {
         let session = policy.pattern.session(&entry.name);
-        Subject { policy, seen, now, index, entry, session, twins, hold: None, approved: false }
+        Subject { policy, seen, now, index, entry, session, twins, holds: &[], approved: false }
     })
 }
 

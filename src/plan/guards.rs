@@ -20,8 +20,8 @@ pub(super) struct Subject<'a> {
     pub(super) entry: &'a Entry,
     pub(super) session: Option<SessionId>,
     pub(super) twins: &'a Twins,
-    /// The hold in force, once it is known.
-    pub(super) hold: Option<HoldReason>,
+    /// Everything that holds, once it is known.
+    pub(super) holds: &'a [HoldReason],
     /// Whether a person approved that it goes.
     pub(super) approved: bool,
 }
@@ -206,8 +206,7 @@ fn nested_volume(s: &Subject<'_>) -> Option<KeepReason> {
 
 /// A breaker lets through what a person approved; a gate lets nothing through.
 fn held(s: &Subject<'_>) -> Option<KeepReason> {
-    let reason = s.hold?;
-    (!s.is_approved_under(reason)).then_some(KeepReason::Held(reason))
+    s.holds.iter().copied().find(|reason| !s.is_approved_under(*reason)).map(KeepReason::Held)
 }
 
 fn row_unknown(s: &Subject<'_>) -> Option<KeepReason> {
@@ -253,8 +252,8 @@ pub fn explain(policy: &Policy, seen: &Snapshot, now: Timestamp, index: usize) -
     let Some(entry) = volume.entries.get(index) else { return Vec::new() };
     let twins = Twins::of(volume, policy);
     let session = policy.pattern.session(&entry.name);
-    let hold = super::plan(policy, seen, now).held.map(|hold| hold.reason);
-    let mut subject = Subject { policy, seen, now, index, entry, session, twins: &twins, hold, approved: false };
+    let holds = &super::plan(policy, seen, now).in_force;
+    let mut subject = Subject { policy, seen, now, index, entry, session, twins: &twins, holds, approved: false };
     subject.approved = subject.is_approved();
     let mut kept_before = false;
     let mut findings = Vec::new();

@@ -269,22 +269,23 @@ pub(super) struct Tally {
 }
 
 /// What holds once everything is counted: the volume's binding first, then a plan that is held already, then the first
-/// breaker that trips. A cause is told without what resolves it.
-pub(super) fn breaker(policy: &Policy, seen: &Snapshot, tally: &Tally) -> Option<Tripped> {
-    let history = seen.history.complete();
-    if let Some(hold) = binding::mismatch(policy, seen) {
-        return Some(Tripped::Whole(hold));
+/// breaker that trips, its cause told without what resolves it; and the reason of everything that is in force at once. A
+/// plan that is held, or a person's approval of it, must not hide an anomaly that came later.
+pub(super) fn breaker(policy: &Policy, seen: &Snapshot, tally: &Tally) -> (Option<Tripped>, Vec<HoldReason>) {
+    if let Some(hold) = binding::mismatch(policy, seen).or_else(|| binding::not_yet(policy, seen, tally)) {
+        let reason = hold.reason;
+        return (Some(Tripped::Whole(hold)), vec![reason]);
     }
-    if let Some(hold) = binding::not_yet(policy, seen, tally) {
-        return Some(Tripped::Whole(hold));
-    }
-    if let Some(held) = history.and_then(|history| history.held.as_ref()).filter(|_| policy.mode == Mode::Enforce) {
+    let held = seen.history.complete().and_then(|history| history.held.as_ref());
+    let stored = held.filter(|_| policy.mode == Mode::Enforce).map(|held| {
         // A word that a newer version wrote: it is held all the same.
         let reason = HoldReason::of(&held.reason).unwrap_or(HoldReason::NotTheSame);
-        let orphans = held.orphans.len() as u64;
-        return Some(Tripped::Whole(Hold::over(reason, &held.message, held.hash.clone(), orphans, Some(held.since))));
-    }
-    anomaly(policy, seen, tally).map(|(reason, cause)| Tripped::New(reason, cause))
+        Hold::over(reason, &held.message, held.hash.clone(), held.orphans.len() as u64, Some(held.since))
+    });
+    let anomalies = anomalies(policy, seen, tally);
+    let in_force = stored.iter().map(|hold| hold.reason).chain(anomalies.iter().map(|(reason, _)| *reason)).collect();
+    let first = anomalies.into_iter().next().map(|(reason, cause)| Tripped::New(reason, cause));
+    (stored.map(Tripped::Whole).or(first), in_force)
 }
 
 /// A hold that is complete, or one whose plan is still to be hashed.
@@ -296,10 +297,11 @@ pub(super) enum Tripped {
     New(HoldReason, String),
 }
 
-fn anomaly(policy: &Policy, seen: &Snapshot, tally: &Tally) -> Option<(HoldReason, String)> {
+/// Every anomaly, the gravest first, with its cause.
+fn anomalies(policy: &Policy, seen: &Snapshot, tally: &Tally) -> Vec<(HoldReason, String)> {
+    let mut found = Vec::new();
     let limits = &policy.limits.breaker;
-    let sessions = seen.sessions.complete()?;
-    let history = seen.history.complete()?;
+    let (Some(sessions), Some(history)) = (seen.sessions.complete(), seen.history.complete()) else { return found };
     let (live, highest) = (sessions.ids.len(), history.highest_live.unwrap_or(0));
     if dropped_beyond(live, highest, limits.max_session_drop_percent) {
         let cause = format!(
@@ -307,7 +309,7 @@ fn anomaly(policy: &Policy, seen: &Snapshot, tally: &Tally) -> Option<(HoldReaso
              (limits.breaker.maxSessionDropPercent). Check the database",
             limits.max_session_drop_percent
         );
-        return Some((HoldReason::SessionsDropped, cause));
+        found.push((HoldReason::SessionsDropped, cause));
     }
     if lags(seen, tally) {
         let cause = format!(
@@ -316,7 +318,7 @@ fn anomaly(policy: &Policy, seen: &Snapshot, tally: &Tally) -> Option<(HoldReaso
             tally.young_unknown,
             length(policy.min_age)
         );
-        return Some((HoldReason::RowsBehindVolume, cause));
+        found.push((HoldReason::RowsBehindVolume, cause));
     }
     if more_than_percent(tally.near_matches, tally.workspaces, SPELLING_PERCENT) {
         let cause = format!(
@@ -324,36 +326,36 @@ fn anomaly(policy: &Policy, seen: &Snapshot, tally: &Tally) -> Option<(HoldReaso
              them agree, or keep the names with a glob of workspaces.keep",
             tally.near_matches, tally.workspaces
         );
-        return Some((HoldReason::NearMatches, cause));
+        found.push((HoldReason::NearMatches, cause));
     }
     if more_than_percent(sessions.ids.unusable(), live, SPELLING_PERCENT) {
         let cause = format!(
-            "{} ids that liveQuery returned cannot be the name of a directory: is it the right column?",
+            "{} ids that liveQuery returned cannot be the name of a directory. Check that it selects the right column",
             sessions.ids.unusable()
         );
-        return Some((HoldReason::UnusableIds, cause));
+        found.push((HoldReason::UnusableIds, cause));
     }
     if let Some(path) = binding::nested(seen) {
-        let cause = format!("{path} is the folder of another volume, so this may not be the root. Look at it");
-        return Some((HoldReason::NestedVolume, cause));
+        let cause = format!("{path} is the folder of another volume, so this may not be the root");
+        found.push((HoldReason::NestedVolume, cause));
     }
     let (orphans, workspaces) = (tally.unapproved, tally.workspaces);
     if orphans > u64::from(limits.max_orphans) {
         let cause = format!("{orphans} orphans, and limits.breaker.maxOrphans is {}", limits.max_orphans);
-        return Some((HoldReason::TooManyOrphans, cause));
+        found.push((HoldReason::TooManyOrphans, cause));
     }
     let percent = u64::from(limits.max_orphan_percent);
     if orphans > PERCENT_FLOOR && more_than_percent(orphans, workspaces, percent) {
         let cause = format!(
             "{orphans} of {workspaces} workspaces are orphans, and limits.breaker.maxOrphanPercent is {percent}"
         );
-        return Some((HoldReason::TooManyOrphansPercent, cause));
+        found.push((HoldReason::TooManyOrphansPercent, cause));
     }
     if policy.mode == Mode::Enforce && !history.confirmed {
         let cause = "nobody has approved a plan for this volume yet: the first one waits for a person".into();
-        return Some((HoldReason::AwaitsApproval, cause));
+        found.push((HoldReason::AwaitsApproval, cause));
     }
-    None
+    found
 }
 
 /// Whether more young workspaces are unknown to the database than chance explains. How many young ones it knows is

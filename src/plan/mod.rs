@@ -53,6 +53,8 @@ pub struct Plan {
     pub orphans: u64,
     /// How many workspaces belong to live sessions.
     pub live: u64,
+    /// Everything that holds, `held` first.
+    pub in_force: Vec<HoldReason>,
     /// What must be observed before the plan is final.
     pub wanted: Wanted,
 }

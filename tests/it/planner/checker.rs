@@ -9,6 +9,7 @@ use workspace_hygiene::plan::{
     Decision, HoldReason, KeepReason, Plan, QuarantineReason, RestoreReason, RetainReason, Verdict, Victim, check,
 };
 use workspace_hygiene::policy::Limits;
+use workspace_hygiene::records::orphan_key;
 
 use super::specs::SHAPES;
 use super::tape::in_every_world;
@@ -50,6 +51,8 @@ fn promise_of(world: &World, index: usize, reason: &KeepReason) -> Option<&'stat
         K::InspectionIncomplete(_) => &[9],
         K::RowUnknown => &[3],
         K::NotMovable(_) => &[5],
+        // What a breaker keeps is told as a victim nobody approved, or as the anomaly itself.
+        K::Held(reason) if reason.yields_to_approval() => &[3, 4, 7, 8],
         K::Held(_) | K::PerSweepLimit | K::LargerThanBudget(_) => &[8],
         // One that fits may still wait behind a larger one.
         K::BudgetSpent if idle => return None,
@@ -80,7 +83,7 @@ fn promise_of_hold(reason: HoldReason) -> &'static [u8] {
 
 #[test]
 fn the_checker_passes_what_the_planner_makes() {
-    in_every_world(6_000, |world| {
+    in_every_world(4_000, |world| {
         prop_assert_eq!(check(world.policy(), &world.snapshot(), &world.plan()), vec![]);
         Ok(())
     });
@@ -88,9 +91,11 @@ fn the_checker_passes_what_the_planner_makes() {
 
 #[test]
 fn a_victim_that_should_be_kept_is_told_with_the_promise_that_keeps_it() {
-    in_every_world(4_000, |world| {
+    in_every_world(800, |world| {
         let plan = world.plan();
-        for (index, verdict) in plan.verdicts.iter().enumerate() {
+        // Each is checked with the whole plan, so only some are asked about.
+        let start = usize::from(world.dice[0]) % plan.verdicts.len().max(1);
+        for (index, verdict) in plan.verdicts.iter().enumerate().skip(start).take(6) {
             let Verdict::Keep(reason) = verdict else { continue };
             let Some(expected) = promise_of(world, index, reason) else { continue };
             let Some(tampered) = with_victim(world, &plan, index) else { continue };
@@ -104,7 +109,7 @@ fn a_victim_that_should_be_kept_is_told_with_the_promise_that_keeps_it() {
 
 #[test]
 fn a_hold_that_was_taken_off_is_told() {
-    in_every_world(3_000, |world| {
+    in_every_world(1_500, |world| {
         let plan = world.plan();
         let Some(hold) = &plan.held else { return Ok(()) };
         let Some(orphan) = plan.verdicts.iter().position(|v| matches!(v, Verdict::Keep(KeepReason::Held(_)))) else {
@@ -112,15 +117,21 @@ fn a_hold_that_was_taken_off_is_told() {
         };
         let tampered = with_victim(world, &Plan { held: None, ..plan.clone() }, orphan).unwrap();
         let told = promises(world, &tampered);
-        prop_assert!(told.iter().any(|p| promise_of_hold(hold.reason).contains(p)), "{:?}: {told:?}", hold.reason);
-        prop_assert!(promises(world, &with_victim(world, &plan, orphan).unwrap()).contains(&8), "it is held");
+        // Where the plan is stored its cause may be gone; and the orphan may be approved in spite of it, and held by another.
+        let by_another =
+            matches!(&plan.verdicts[orphan], Verdict::Keep(KeepReason::Held(reason)) if *reason != hold.reason);
+        let promised = if hold.since.is_some() { &[8] } else { promise_of_hold(hold.reason) };
+        prop_assert!(by_another || told.iter().any(|p| promised.contains(p)), "{:?}: {told:?}", hold.reason);
+        prop_assert!(!told.is_empty());
+        let still = promises(world, &with_victim(world, &plan, orphan).unwrap());
+        prop_assert!(still.contains(&8) || (by_another && !still.is_empty()), "it is held");
         Ok(())
     });
 }
 
 #[test]
 fn a_plan_that_acts_on_a_source_that_was_not_read_is_told() {
-    in_every_world(2_000, |world| {
+    in_every_world(1_000, |world| {
         let plan = world.plan();
         if plan.victims.is_empty() && plan.quarantine.iter().all(|entry| entry.decision != Decision::Condemn) {
             return Ok(());
@@ -136,7 +147,7 @@ fn a_plan_that_acts_on_a_source_that_was_not_read_is_told() {
 
 #[test]
 fn more_victims_than_the_limits_allow_are_told() {
-    in_every_world(2_000, |world| {
+    in_every_world(1_500, |world| {
         let (seen, plan) = (world.snapshot(), world.plan());
         let Some(victim) = plan.victims.last() else { return Ok(()) };
         let told = |change: &dyn Fn(&mut Limits)| {
@@ -148,7 +159,16 @@ fn more_victims_than_the_limits_allow_are_told() {
         prop_assert!(told(&|limits| limits.per_sweep = count).is_empty());
         prop_assert_eq!(told(&|limits| limits.per_sweep = count - 1), vec![8]);
         prop_assert_eq!(told(&|limits| limits.budget.directories = count - 1), vec![8]);
-        prop_assert_eq!(told(&|limits| limits.breaker.max_orphans = count - 1), vec![8]);
+        let approved = |victim: &Victim| {
+            let root = victim.root.clone();
+            let key = orphan_key(&victim.name, root.inode, root.changed);
+            world.past.approved.iter().any(|approved| approved.contains(&key))
+        };
+        // What was approved does not count.
+        let counts = plan.victims.iter().filter(|victim| !approved(victim)).count();
+        if let Some(fewer) = u32::try_from(counts).unwrap().checked_sub(1) {
+            prop_assert_eq!(told(&|limits| limits.breaker.max_orphans = fewer), vec![8]);
+        }
         if bytes > 0 {
             prop_assert_eq!(told(&|limits| limits.budget.bytes = bytes - 1), vec![8]);
         }
@@ -158,7 +178,7 @@ fn more_victims_than_the_limits_allow_are_told() {
 
 #[test]
 fn a_plan_that_says_less_than_it_sees_is_told() {
-    in_every_world(3_000, |world| {
+    in_every_world(1_200, |world| {
         let plan = world.plan();
         if !plan.verdicts.is_empty() {
             let mut short = plan.clone();
@@ -195,7 +215,7 @@ fn a_plan_that_says_less_than_it_sees_is_told() {
 
 #[test]
 fn a_quarantine_entry_condemned_or_restored_too_soon_is_told() {
-    in_every_world(4_000, |world| {
+    in_every_world(1_500, |world| {
         let plan = world.plan();
         for (index, planned) in plan.quarantine.iter().enumerate() {
             let mut tampered = plan.clone();
@@ -206,6 +226,10 @@ fn a_quarantine_entry_condemned_or_restored_too_soon_is_told() {
                 Decision::Retain(RetainReason::Held(_)) => prop_assert!(told.contains(&8), "{told:?}"),
                 Decision::Retain(RetainReason::Damaged(_)) => {
                     prop_assert!(told.contains(&6) || told.contains(&1), "{told:?}");
+                }
+                // Without the records nobody knows of a gap.
+                Decision::Retain(RetainReason::Retention(_)) if world.down.contains(&Source::History) => {
+                    prop_assert!(told.contains(&8), "{told:?}");
                 }
                 kept => prop_assert!(told.contains(&1), "{kept:?}: {told:?}"),
             }

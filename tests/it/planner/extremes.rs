@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
-use workspace_hygiene::observe::{Reading, Snapshot, Spent, WalkOutcome};
+use workspace_hygiene::observe::{LiveSample, Reading, Snapshot, Spent, WalkOutcome};
 use workspace_hygiene::plan::{Verdict, candidates, check, explain, plan};
 use workspace_hygiene::policy::Policy;
 
@@ -35,9 +35,11 @@ fn stretched(world: &World) -> (Policy, Snapshot, Timestamp) {
     let mut seen = world.snapshot();
     if let Reading::Complete(history) = &mut seen.history {
         history.highest_live = Some(wide(roll()));
+        history.watched_since = TIMES.get(roll()).copied().or(history.watched_since);
         history.spent.extend(std::iter::repeat_n(Spent { at: Timestamp::MAX, bytes: u64::MAX }, roll()));
         history.spent.extend(std::iter::repeat_n(Spent { at: Timestamp::MIN, bytes: u64::MAX }, roll()));
     }
+    seen.sample = Some(LiveSample { taken: wide(roll()), young: wide(roll()) });
     for root in seen.roots.values_mut() {
         if let (Reading::Complete(root), Some(time)) = (root, TIMES.get(roll())) {
             (root.modified, root.changed) = (*time, *time);
@@ -55,7 +57,7 @@ fn stretched(world: &World) -> (Policy, Snapshot, Timestamp) {
 
 #[test]
 fn the_planner_is_total() {
-    in_every_world(5_000, |world| {
+    in_every_world(2_500, |world| {
         let (policy, seen, now) = stretched(world);
         let plan = plan(&policy, &seen, now);
         candidates(&policy, &seen);
@@ -74,7 +76,7 @@ fn the_planner_is_total() {
 
 #[test]
 fn what_is_as_young_as_a_time_can_be_stays() {
-    in_every_world(3_000, |world| {
+    in_every_world(2_000, |world| {
         let (mut policy, seen, now) = stretched(world);
         policy.min_age = policy.min_age.max(Duration::from_secs(1));
         for victim in plan(&policy, &seen, now).victims {

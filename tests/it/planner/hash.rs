@@ -4,8 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use workspace_hygiene::names::{EntryName, PlanHash};
 use workspace_hygiene::observe::{Inspection, Reading, WalkOutcome};
-use workspace_hygiene::plan::{HoldKind, KeepReason, Plan, Verdict, plan};
+use workspace_hygiene::plan::{HoldReason, KeepReason, Plan, Resolution, Verdict, plan};
 
+use super::past::{Bound, Past};
 use super::tape::in_every_world;
 use super::world::{World, later};
 
@@ -17,8 +18,10 @@ fn orphans(plan: &Plan) -> Vec<usize> {
     (0..plan.verdicts.len()).filter(|i| is_orphan(&plan.verdicts[*i])).collect()
 }
 
+/// The breaker that is part of the hash: an anomaly of the plan. That nobody agreed to the volume yet is none.
 fn breaker(plan: &Plan) -> Option<&'static str> {
-    plan.held.as_ref().map(|hold| hold.reason).filter(|reason| reason.kind() == HoldKind::Breaker).map(|r| r.word())
+    let reason = plan.held.as_ref().map(|hold| hold.reason)?;
+    (reason.resolution() == Resolution::Approval && reason != HoldReason::AwaitsApproval).then(|| reason.word())
 }
 
 fn with_root(
@@ -36,7 +39,7 @@ fn with_root(
 
 #[test]
 fn the_hash_changes_with_each_orphan_and_not_with_what_is_kept() {
-    in_every_world(4_000, |world| {
+    in_every_world(600, |world| {
         let before = world.plan();
         let orphans = orphans(&before);
         prop_assert_eq!(orphans.len() as u64, before.orphans);
@@ -55,7 +58,9 @@ fn the_hash_changes_with_each_orphan_and_not_with_what_is_kept() {
             let mut inspected = world.clone();
             let outcome = WalkOutcome::Incomplete { why: "x".into() };
             inspected.places[orphan].inspection = Some(Inspection { started: world.now, outcome });
-            prop_assert_eq!(&inspected.plan().hash, &before.hash, "an inspection is not what a person approved");
+            let after = inspected.plan();
+            let same = breaker(&after) == breaker(&before);
+            prop_assert!(!same || after.hash == before.hash, "an inspection is not what a person approved");
         }
         let kept = (0..before.verdicts.len()).filter(|i| !orphans.contains(i));
         for index in kept.take(3) {
@@ -76,7 +81,7 @@ fn the_hash_changes_with_each_orphan_and_not_with_what_is_kept() {
 
 #[test]
 fn the_hash_changes_with_the_resource_the_volume_and_the_breaker() {
-    in_every_world(3_000, |world| {
+    in_every_world(700, |world| {
         let (seen, before) = (world.snapshot(), world.plan());
         let mut policy = world.policy().clone();
         policy.resource.name.push('x');
@@ -102,7 +107,7 @@ fn the_hash_changes_with_the_resource_the_volume_and_the_breaker() {
 
 #[test]
 fn the_hash_does_not_change_with_the_time_of_day() {
-    in_every_world(2_000, |world| {
+    in_every_world(1_500, |world| {
         let (seen, before) = (world.snapshot(), world.plan());
         let later: Timestamp = world.now + SignedDuration::from_secs(i64::from(world.dice[0]) * 60);
         let after = plan(world.policy(), &seen, later);
@@ -114,6 +119,32 @@ fn the_hash_does_not_change_with_the_time_of_day() {
         let held = plan(&policy, &seen, world.now);
         prop_assert!(breaker(&before).is_some() || held.hash == before.hash);
         prop_assert!(held.verdicts.iter().all(|v| *v != Verdict::Keep(KeepReason::NotInspected)));
+        Ok(())
+    });
+}
+
+#[test]
+fn the_hash_does_not_change_with_the_records_of_the_volume() {
+    in_every_world(600, |world| {
+        let before = world.plan();
+        let changed = |change: &dyn Fn(&mut Past)| {
+            let mut world = world.clone();
+            change(&mut world.past);
+            let after = world.plan();
+            (breaker(&after) != breaker(&before), after.hash)
+        };
+        let ways: [&dyn Fn(&mut Past); 6] = [
+            &|past| past.bound = past.bound.take().map(|bound| Bound { id: "id-3", ..bound }),
+            &|past| past.bound = past.bound.take().map(|bound| Bound { owner: "other/prod/collab", ..bound }),
+            &|past| past.approved.clear(),
+            &|past| past.approved = vec![world.keys()],
+            &|past| past.confirmed = !past.confirmed,
+            &|past| past.same_spec = Some(false),
+        ];
+        for (way, change) in ways.into_iter().enumerate() {
+            let (another_breaker, hash) = changed(change);
+            prop_assert!(another_breaker || hash == before.hash, "way {way}");
+        }
         Ok(())
     });
 }

@@ -27,6 +27,19 @@ fn with_all_answers(world: &World) -> World {
     world
 }
 
+/// The same, but for volumes inside workspaces: that they hold the sweep is known only once a walk met one.
+fn without_nested_volumes(world: &World) -> World {
+    let mut world = world.clone();
+    let places = world.places.iter_mut().filter_map(|place| place.inspection.as_mut());
+    let quarantined = world.quarantine.iter_mut().filter_map(|kept| kept.second_walk.as_mut());
+    for inspection in places.chain(quarantined) {
+        if let WalkOutcome::ForeignIdentity { path } = &inspection.outcome {
+            inspection.outcome = WalkOutcome::Incomplete { why: format!("{path}: Permission denied") };
+        }
+    }
+    world
+}
+
 /// What `observe` does: roots of the candidates, then inspections in the order asked for until enough are confirmed.
 fn observe(world: &World, truth: &Snapshot) -> (Snapshot, Plan) {
     let mut seen = Snapshot {
@@ -53,8 +66,8 @@ fn observe(world: &World, truth: &Snapshot) -> (Snapshot, Plan) {
 
 #[test]
 fn looking_only_where_the_plan_asks_comes_to_the_same_as_looking_everywhere() {
-    in_every_world(6_000, |world| {
-        let world = with_all_answers(world);
+    in_every_world(1_800, |world| {
+        let world = without_nested_volumes(&with_all_answers(world));
         let truth = world.snapshot();
         let all = world.plan();
         let (seen, first) = observe(&world, &truth);
@@ -98,7 +111,7 @@ fn looking_only_where_the_plan_asks_comes_to_the_same_as_looking_everywhere() {
 
 #[test]
 fn the_same_world_gives_the_same_plan() {
-    in_every_world(1_000, |world| {
+    in_every_world(800, |world| {
         let (one, other) = (world.plan(), world.plan());
         prop_assert_eq!(one.hash, other.hash);
         prop_assert_eq!((one.held, one.verdicts, one.victims), (other.held, other.verdicts, other.victims));
@@ -109,8 +122,8 @@ fn the_same_world_gives_the_same_plan() {
 
 #[test]
 fn roots_and_inspections_nobody_asked_for_change_nothing() {
-    in_every_world(3_000, |world| {
-        let seen = world.snapshot();
+    in_every_world(1_500, |world| {
+        let seen = without_nested_volumes(world).snapshot();
         let before = plan(world.policy(), &seen, world.now);
         let asked = candidates(world.policy(), &seen);
         let mut only = seen.clone();
@@ -119,6 +132,26 @@ fn roots_and_inspections_nobody_asked_for_change_nothing() {
         let after = plan(world.policy(), &only, world.now);
         prop_assert_eq!(before.hash, after.hash);
         prop_assert_eq!((before.held, before.verdicts, before.victims), (after.held, after.verdicts, after.victims));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_volume_that_a_walk_meets_holds_the_sweep() {
+    in_every_world(1_500, |world| {
+        let world = with_all_answers(world);
+        let (seen, first) = observe(&world, &world.snapshot());
+        let second = plan(world.policy(), &seen, world.now);
+        let mut met = seen.inspections.values().map(|inspection| &inspection.outcome);
+        if met.any(|outcome| matches!(outcome, WalkOutcome::ForeignIdentity { .. })) {
+            prop_assert!(first.held.is_none_or(|hold| hold.plan.is_some()), "a gate asks for no walk");
+            let hold = second.held.unwrap();
+            prop_assert!(hold.plan.is_some(), "it waits for a person: {:?}", hold.reason);
+            prop_assert!(second.quarantine.iter().all(|entry| entry.decision != Decision::Condemn));
+        } else {
+            prop_assert_eq!(&second.held, &first.held);
+            prop_assert_eq!(&second.hash, &first.hash);
+        }
         Ok(())
     });
 }

@@ -21,7 +21,7 @@ fn nothing_goes(world: &World) -> Result<(), TestCaseError> {
 
 #[test]
 fn with_any_one_source_unavailable_nothing_goes() {
-    in_every_world(3_000, |world| {
+    in_every_world(700, |world| {
         for source in SOURCES {
             nothing_goes(&World { down: BTreeSet::from([source]), ..world.clone() })?;
         }
@@ -31,7 +31,7 @@ fn with_any_one_source_unavailable_nothing_goes() {
 
 #[test]
 fn with_several_sources_unavailable_nothing_goes() {
-    in_every_world(3_000, |world| {
+    in_every_world(1_500, |world| {
         let down = SOURCES.into_iter().enumerate().filter(|(bit, _)| (world.dice[0] % 31 + 1) >> bit & 1 == 1);
         nothing_goes(&World { down: down.map(|(_, source)| source).collect(), ..world.clone() })
     });
@@ -39,7 +39,7 @@ fn with_several_sources_unavailable_nothing_goes() {
 
 #[test]
 fn a_row_that_is_back_restores_whatever_else_is_unavailable() {
-    in_every_world(3_000, |world| {
+    in_every_world(1_500, |world| {
         let others = [Source::Serving, Source::Claims, Source::History];
         let down = others.into_iter().enumerate().filter(|(bit, _)| world.dice[0] >> bit & 1 == 1);
         let mut world = World { down: down.map(|(_, source)| source).collect(), ..world.clone() };

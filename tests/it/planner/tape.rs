@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestE
 
 use super::world::World;
 
-const LENGTH: usize = 640;
+const LENGTH: usize = 768;
 
 /// Reads choices.
 pub struct Tape<'a> {

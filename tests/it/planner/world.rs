@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use workspace_hygiene::fsio::Kind;
 use workspace_hygiene::names::{EntryName, SessionId};
 use workspace_hygiene::observe::{
-    DirectoryFacts, Entry, Health, History, IdSet, Inspection, InspectionNote, LiveSessions, QuarantineEntry, Reading,
-    Snapshot, Spent, Volume,
+    DirectoryFacts, Entry, Health, IdSet, Inspection, InspectionNote, KnownIds, LiveSample, LiveSessions,
+    QuarantineEntry, Reading, Snapshot, Spent, Volume,
 };
 use workspace_hygiene::plan::{Plan, plan};
 use workspace_hygiene::policy::Policy;
 
+use super::past::{DATABASE, Past, ROOT};
 use super::specs::{CASES, KEEPS, SHAPES, Spec};
 
 pub const SECOND: i128 = 1_000_000_000;
@@ -62,6 +63,12 @@ pub struct World {
     pub spent: Vec<Spent>,
     pub highest_live: Option<u64>,
     pub notes: BTreeMap<String, InspectionNote>,
+    pub past: Past,
+    /// The ids of sessions in any state, where they were asked for.
+    pub known: Option<Vec<String>>,
+    /// How many live workspaces were looked at, and how many of them are young.
+    pub sample: Option<(u64, u64)>,
+    pub missing_right: bool,
     /// Says nothing of the world: what a test does to it is chosen by these.
     pub dice: [u8; 4],
 }
@@ -84,35 +91,27 @@ impl World {
             canary: self.canary,
             freshest: self.freshest,
             at: self.now,
-            database: "db-1".into(),
-            known: None,
+            database: DATABASE.into(),
+            known: self.known.as_ref().map(|known| known.iter().map(SessionId::new).collect::<KnownIds>()),
         };
         let volume = Volume {
             identity: VOLUME.into(),
             entries: self.places.iter().map(|p| Entry { name: p.name.clone(), kind: p.kind }).collect(),
             quarantine: self.quarantine.iter().map(|kept| kept.entry.clone()).collect(),
             purging: Vec::new(),
-            root: 2,
-            missing_right: None,
+            root: ROOT,
+            missing_right: self.missing_right.then(|| "the root is read-only".into()),
         };
         let health = |well| if well { Health::Healthy } else { Health::Unhealthy("collab-0 is not ready".into()) };
-        let history = History {
-            bound: true,
-            confirmed: true,
-            spent: self.spent.clone(),
-            highest_live: self.highest_live,
-            inspected: self.notes.clone(),
-            ..History::default()
-        };
         Snapshot {
             volume: self.read(Source::Volume, volume),
             sessions: self.read(Source::Sessions, sessions),
             serving: self.configured(Source::Serving, self.healthy.map(health)),
             claims: self.configured(Source::Claims, self.claims.as_ref().map(ids)),
-            history: self.read(Source::History, history),
+            history: self.read(Source::History, self.history()),
             roots: places().filter_map(|(i, p)| Some((i, p.root.clone()?))).collect(),
             inspections: places().filter_map(|(i, p)| Some((i, p.inspection.clone()?))).collect(),
-            sample: None,
+            sample: self.sample.map(|(taken, young)| LiveSample { taken, young }),
             second_walks: (self.quarantine.iter())
                 .filter_map(|kept| Some((kept.entry.id.clone(), kept.second_walk.clone()?)))
                 .collect(),
@@ -167,6 +166,8 @@ impl fmt::Debug for World {
         writeln!(f, "live: {:?}, canary {:?}, freshest {:?}", self.live, self.canary, self.freshest)?;
         writeln!(f, "healthy: {:?}, claims {:?}", self.healthy, self.claims)?;
         writeln!(f, "spent: {:?}, highest live {:?}, notes {:?}", self.spent, self.highest_live, self.notes)?;
+        writeln!(f, "known: {:?}, sample {:?}, right missing: {}", self.known, self.sample, self.missing_right)?;
+        writeln!(f, "{:?}", self.past)?;
         writeln!(f, "dice: {:?}", self.dice)?;
         self.places.iter().try_for_each(|place| writeln!(f, "{place:?}"))?;
         self.quarantine.iter().try_for_each(|kept| writeln!(f, "{kept:?}"))

@@ -1,4 +1,5 @@
-//! Worlds read from a tape. About half of what they hold is an orphan that may go, and most else lies at a border.
+//! Worlds read from a tape. About half of what they hold is an orphan that may go, and most else lies at a border;
+//! most worlds are calm, so that something does go.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -12,14 +13,28 @@ use workspace_hygiene::observe::{
     WalkOutcome,
 };
 
-use super::specs::CASES;
+use super::specs::{CASES, SHAPES};
 use super::spellings::{ODD_NAMES, SPELLINGS};
 use super::tape::Tape;
 use super::world::{HOUR, Kept, Place, SECOND, SOURCES, World, later};
 
+/// Sizes of trees, most of them small.
+const BYTES: [u64; 14] = [400, 0, 400, 0, 400, 0, 400, 1_000, 1_001, 300_000, 1_000_000, 1_000_001, 400, u64::MAX];
+
+/// The last of the choices in one of sixteen cases, and the one before it as often.
+fn one_in_sixteen(tape: &mut Tape<'_>, [usual, other, rare]: [Option<bool>; 3]) -> Option<bool> {
+    match tape.byte() % 16 {
+        1 => other,
+        15 => rare,
+        _ => usual,
+    }
+}
+
 impl World {
     pub fn of(tape: &mut Tape<'_>) -> Self {
-        let case = tape.below(CASES.len());
+        // One in three has a plain spec, whose limits are out of the way.
+        let specs = if tape.chance(85) { SHAPES.len() } else { CASES.len() };
+        let case = tape.below(specs);
         let now = Timestamp::from_second(1_767_225_600 + i64::from(tape.byte())).unwrap();
         let mut world = World {
             case,
@@ -28,52 +43,46 @@ impl World {
             places: Vec::new(),
             quarantine: Vec::new(),
             live: Vec::new(),
-            canary: tape.pick(&[
-                None,
-                Some(true),
-                Some(true),
-                Some(true),
-                Some(true),
-                Some(true),
-                Some(true),
-                Some(false),
-            ]),
+            canary: one_in_sixteen(tape, [Some(true), None, Some(false)]),
             freshest: None,
-            healthy: tape.pick(&[
-                None,
-                Some(true),
-                Some(true),
-                Some(true),
-                Some(true),
-                Some(true),
-                Some(true),
-                Some(false),
-            ]),
+            healthy: one_in_sixteen(tape, [Some(true), None, Some(false)]),
             claims: tape.chance(128).then(Vec::new),
             spent: Vec::new(),
-            highest_live: tape.chance(100).then(|| u64::from(tape.byte() % 8)),
+            highest_live: tape.chance(60).then(|| u64::from(tape.byte() % 8)),
             notes: BTreeMap::new(),
+            past: World::past(tape),
+            known: None,
+            sample: None,
+            missing_right: false,
             dice: [(); 4].map(|()| tape.byte()),
         };
         if tape.chance(12) {
             world.down.insert(tape.pick(&SOURCES));
         }
-        if tape.chance(100) {
+        if tape.chance(80) {
             let staleness = i128::from(world.spec().staleness_s) * SECOND;
-            world.freshest = Some(world.at(-tape.pick(&[0, 0, staleness, staleness, staleness + 1, HOUR])));
+            world.freshest =
+                Some(world.at(-tape.pick(&[0, 0, 0, staleness, staleness, staleness, staleness + 1, HOUR])));
         }
-        for known in 0..tape.pick(&[2, 1, 3, 4, 5, 6, 0]) {
+        for known in 0..tape.pick(&[2, 1, 3, 4, 5, 6, 2, 3, 4, 5, 6, 3, 0]) {
             world.live.push(format!("live-{known}"));
         }
         let period = i128::from(world.spec().period_s) * SECOND;
         for _ in 0..tape.below(8).saturating_sub(4) {
             let at = world.at(-tape.pick(&[0, period - 1, period, period + 1, -SECOND]));
-            world.spent.push(Spent { at, bytes: tape.pick(&[0, 400, 1_000, 700_000, u64::MAX]) });
+            world.spent.push(Spent { at, bytes: tape.pick(&[0, 400, 0, 400, 0, 400, 1_000, 700_000, u64::MAX]) });
         }
         if tape.chance(20) {
             world.add_plain_places(tape);
         }
-        for _ in 0..tape.pick(&[3, 0, 1, 2, 4, 5, 6, 7, 8, 9, 11, 12]) {
+        if tape.chance(2) {
+            world.add_crowd(tape);
+        }
+        if tape.chance(6) {
+            world.add_young(3 + tape.below(3));
+        }
+        let places = tape.pick(&[3, 1, 2, 4, 5, 6, 7, 8, 9, 11, 12]);
+        for _ in 0..if tape.chance(5) { 0 } else { places } {
             world.add_place(tape);
         }
         for number in 0..tape.below(10).saturating_sub(5) {
@@ -81,21 +90,15 @@ impl World {
             world.quarantine.push(kept);
         }
         world.list();
+        world.unsettle(tape);
         world
     }
 
     /// More orphans than the per-cent breaker overlooks.
     fn add_plain_places(&mut self, tape: &mut Tape<'_>) {
         let prefix = ["p", "ws-p", "0a1b2c3d-0000-4000-8000-000000001f", "000001", "p"][self.spec().shape];
-        for n in 10..20 + tape.below(4) {
-            let root = Some(Reading::Complete(self.facts(&mut Tape::blank())));
-            let inspection = Some(self.inspection(&mut Tape::blank()));
-            self.places.push(Place {
-                name: EntryName::new(format!("{prefix}{n}")),
-                kind: Some(Kind::Directory),
-                root,
-                inspection,
-            });
+        for n in 16..26 + tape.below(4) {
+            self.add_alike(prefix, n, |_, _| {});
         }
     }
 
@@ -105,7 +108,7 @@ impl World {
             let spelt = self.spelt_otherwise(tape, id);
             match tape.byte() {
                 200..=225 => self.live.push(id.to_owned()),
-                226..=235 => self.live.push(spelt),
+                226 => self.live.push(spelt),
                 236..=248 => self.claims.get_or_insert_default().push(id.to_owned()),
                 249..=255 => self.claims.get_or_insert_default().push(spelt),
                 _ => {}
@@ -148,12 +151,12 @@ impl World {
         })
     }
 
-    fn session<'a>(&self, name: &'a str) -> Option<&'a str> {
+    pub fn session<'a>(&self, name: &'a str) -> Option<&'a str> {
         (super::specs::SHAPES[self.spec().shape].session)(name)
     }
 
     /// The id as another system may spell it.
-    fn spelt_otherwise(&self, tape: &mut Tape<'_>, id: &str) -> String {
+    pub fn spelt_otherwise(&self, tape: &mut Tape<'_>, id: &str) -> String {
         match SPELLINGS.iter().find(|spellings| spellings.contains(&id)) {
             Some(spellings) => tape.pick(spellings).to_owned(),
             None => tape.pick(&[id.to_uppercase(), format!("{id}\n"), format!(" {id}")]),
@@ -175,7 +178,7 @@ impl World {
         self.at(-i128::from(self.spec().min_age_s) * SECOND - i128::from(tape.byte() % 6) * HOUR)
     }
 
-    fn facts(&self, tape: &mut Tape<'_>) -> DirectoryFacts {
+    pub fn facts(&self, tape: &mut Tape<'_>) -> DirectoryFacts {
         let modified = if tape.chance(25) { self.border(tape) } else { self.long_ago(tape) };
         let changed = if tape.chance(25) { self.border(tape) } else { self.long_ago(tape) };
         let born = if tape.chance(12) { Some(self.border(tape)) } else { None };
@@ -189,7 +192,7 @@ impl World {
             born,
             mount_point,
             keep_file,
-            immovable: None,
+            immovable: tape.chance(6).then(|| "it is append-only".into()),
         }
     }
 
@@ -205,19 +208,15 @@ impl World {
         InspectionNote { inode: inode + u64::from(tape.chance(60)), at, times, active }
     }
 
-    fn inspection(&self, tape: &mut Tape<'_>) -> Inspection {
+    pub fn inspection(&self, tape: &mut Tape<'_>) -> Inspection {
         let path = "src/main.rs".to_owned();
         let outcome = match tape.byte() {
-            0..=200 => WalkOutcome::Idle {
-                newest: self.long_ago(tape),
-                entries: 12,
-                bytes: tape.pick(&[400, 0, 1_000, 1_001, 300_000, 1_000_000, 1_000_001, u64::MAX]),
-            },
+            0..=200 => WalkOutcome::Idle { newest: self.long_ago(tape), entries: 12, bytes: tape.pick(&BYTES) },
             201..=205 => WalkOutcome::Idle { newest: self.border(tape), entries: 1, bytes: 0 },
             206..=220 => WalkOutcome::Young { at: self.border(tape), path },
             221..=226 => WalkOutcome::Future { at: self.border(tape), path },
             227..=234 => WalkOutcome::MountPoint { path },
-            235..=242 => WalkOutcome::ForeignIdentity { path },
+            235..=236 => WalkOutcome::ForeignIdentity { path },
             _ => WalkOutcome::Incomplete { why: "src: Permission denied".into() },
         };
         Inspection { started: self.now, outcome }

@@ -138,6 +138,13 @@ fn a_young_file_deep_inside_keeps() {
 fn a_mount_inside_keeps() {
     let mut scene = Scene::new();
     scene.directory("ws-bound", 48).found(WalkOutcome::MountPoint { path: "mnt/data".into() });
+    assert_snapshot!(scene);
+}
+
+#[test]
+fn another_volume_inside_keeps_and_holds() {
+    let mut scene = Scene::new();
+    scene.orphan("ws-gone", 48);
     scene.directory("ws-nested", 48).found(WalkOutcome::ForeignIdentity { path: "vol/.hygiene".into() });
     assert_snapshot!(scene);
 }

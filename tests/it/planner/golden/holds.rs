@@ -8,7 +8,7 @@ use workspace_hygiene::plan::plan;
 use super::{Scene, ago, hours_ago, now};
 
 /// A scene with an orphan, something due in quarantine and something to restore.
-fn busy(parts: &str) -> Scene {
+pub fn busy(parts: &str) -> Scene {
     let mut scene = Scene::with(parts);
     scene.orphan("ws-gone", 48);
     scene.quarantined("q-due", "ws-due", 200, 168);
@@ -19,7 +19,7 @@ fn busy(parts: &str) -> Scene {
 }
 
 /// A scene with so many live workspaces and so many orphans.
-fn crowd(live: usize, orphans: usize) -> Scene {
+pub fn crowd(live: usize, orphans: usize) -> Scene {
     let mut scene = Scene::with("limits: {perSweep: 2}");
     for n in 3..live {
         scene.live(&format!("l{n:02}"));

@@ -1,6 +1,8 @@
 //! Golden plans: named situations, each with the whole plan that must come of it. The snapshots beside the tests were read
 //! by a person; `cargo insta review` (or `INSTA_UPDATE=always`) takes over a change that was meant.
 
+mod adoption;
+mod approval;
 mod entries;
 mod holds;
 mod limits;
@@ -17,6 +19,7 @@ use workspace_hygiene::observe::{
     Sidecar, Snapshot, Volume, WalkOutcome,
 };
 use workspace_hygiene::policy::{Policy, PolicyOptions};
+use workspace_hygiene::records::{Approval, HeldPlan, Identity, OrphanKey, orphan_key};
 use workspace_hygiene::spec::{LoadOptions, load};
 
 pub const MIB: u64 = 1 << 20;
@@ -33,7 +36,7 @@ fn policy(parts: &str) -> Policy {
         if given("sessions:") { "" } else { sessions },
     );
     let options = LoadOptions {
-        policy: PolicyOptions::default(),
+        policy: PolicyOptions { cluster: "live".into(), ..PolicyOptions::default() },
         stdin: Box::new(std::io::empty()),
         env: Box::new(move |name| (name == "SPEC").then(|| text.clone())),
     };
@@ -105,18 +108,37 @@ impl Scene {
             database: "db-1".into(),
             known: None,
         };
+        let policy = policy(parts);
+        let identity = Identity {
+            id: "id-1".into(),
+            owner: policy.owner(),
+            root: 2,
+            efs: None,
+            database: "db-1".into(),
+            query: policy.digests.query.clone(),
+            bound: hours_ago(1_000),
+            approved: true,
+        };
+        let history = History {
+            identity: Some(identity),
+            bound: true,
+            confirmed: true,
+            spec: Some(policy.digests.evidence.clone()),
+            watched_since: Some(hours_ago(1_000)),
+            ..History::default()
+        };
         let seen = Snapshot {
-            volume: Reading::Complete(Volume { identity: "fs-1".into(), ..Volume::default() }),
+            volume: Reading::Complete(Volume { identity: "fs-1".into(), root: 2, ..Volume::default() }),
             sessions: Reading::Complete(sessions),
             serving: None,
             claims: None,
-            history: Reading::Complete(History { bound: true, confirmed: true, ..History::default() }),
+            history: Reading::Complete(history),
             roots: BTreeMap::new(),
             inspections: BTreeMap::new(),
             second_walks: BTreeMap::new(),
             sample: None,
         };
-        let mut scene = Self { policy: policy(parts), seen, places: BTreeMap::new(), live: Vec::new() };
+        let mut scene = Self { policy, seen, places: BTreeMap::new(), live: Vec::new() };
         for name in ["amy", "ben", "cleo"] {
             scene.live(name);
         }
@@ -182,6 +204,46 @@ impl Scene {
         }
     }
 
+    pub fn volume(&mut self) -> &mut Volume {
+        match &mut self.seen.volume {
+            Reading::Complete(volume) => volume,
+            Reading::Unavailable(_) => panic!("the volume was not read"),
+        }
+    }
+
+    /// What the volume is bound to.
+    pub fn identity(&mut self) -> &mut Identity {
+        self.history().identity.as_mut().unwrap()
+    }
+
+    /// The names below the root that a person could approve, as they are now.
+    fn keys(&self, names: &[&str]) -> Vec<OrphanKey> {
+        let key = |(name, place): (&EntryName, &Place)| {
+            let root = place.root.as_ref()?.complete()?;
+            names.contains(&name.as_str()?).then(|| orphan_key(name, root.inode, root.changed))
+        };
+        self.places.iter().filter_map(key).collect()
+    }
+
+    /// A person approves that these go, as they are now.
+    pub fn approved(&mut self, names: &[&str]) {
+        let (hash, by) = (PlanHash::new("0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"), "amy".into());
+        let approval = Approval { hash, by, at: hours_ago(1), reason: None, orphans: self.keys(names) };
+        self.history().approved.push(approval);
+    }
+
+    /// An earlier sweep stored its plan, with these orphans.
+    pub fn held(&mut self, reason: &str, message: &str, names: &[&str]) {
+        self.history().held = Some(HeldPlan {
+            hash: PlanHash::new("0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"),
+            reason: reason.into(),
+            message: message.into(),
+            since: hours_ago(5),
+            sessions_dropped: false,
+            orphans: self.keys(names),
+        });
+    }
+
     /// A workspace that was quarantined so many hours ago, with a retention of so many hours.
     pub fn quarantined(&mut self, id: &str, name: &str, hours: i64, retention: i64) -> &mut QuarantineEntry {
         let quarantined = hours_ago(hours);
@@ -209,7 +271,7 @@ impl Scene {
         let (tree, keep_file) = (Some(77), KeepFileState::Absent);
         let (id, sidecar) = (sidecar.id.clone(), Reading::Complete(sidecar));
         let entry = QuarantineEntry { id, sidecar, tree, keep_file, journalled: true, name_taken: false };
-        let Reading::Complete(volume) = &mut self.seen.volume else { panic!("the volume was not read") };
+        let volume = self.volume();
         volume.quarantine.push(entry);
         volume.quarantine.last_mut().unwrap()
     }

@@ -2,6 +2,7 @@
 //! saturating times, every objection collected at once and the reason picked by precedence, limits as sums over what
 //! comes before.
 
+mod holds;
 mod limits;
 mod quarantine;
 
@@ -11,12 +12,13 @@ use jiff::Timestamp;
 use workspace_hygiene::fsio::Kind;
 use workspace_hygiene::observe::{DirectoryFacts, InspectionNote, KeepFileState, Reading, WalkOutcome};
 
+use self::holds::{Counted, is_approvable};
 use self::limits::Limits;
 use super::specs::{KEEPS, SHAPES};
 use super::world::{HOUR, Kept, Place, SECOND, Source, World};
 
 /// The reasons in the order in which they are told where several apply.
-const PRECEDENCE: [&str; 27] = [
+const PRECEDENCE: [&str; 29] = [
     "Reserved",
     "NotUTF8",
     "ForeignName",
@@ -35,13 +37,15 @@ const PRECEDENCE: [&str; 27] = [
     "KeepFile",
     "FutureTime",
     "TooYoung",
+    "NestedVolume",
     "Held",
+    "RowUnknown",
+    "NotMovable",
     "BackOff",
     "NotInspected",
     "ActiveInside",
     "FutureInside",
     "MountPointInside",
-    "NestedVolume",
     "InspectionIncomplete",
     "LargerThanBudget",
 ];
@@ -50,6 +54,8 @@ const PRECEDENCE: [&str; 27] = [
 #[derive(Debug, PartialEq, Eq)]
 pub struct Expected {
     pub held: Option<(&'static str, &'static str)>,
+    /// Whether there is a plan that a person can approve.
+    pub asks: bool,
     pub verdicts: Vec<&'static str>,
     pub victims: Vec<usize>,
     pub quarantine: BTreeMap<String, (&'static str, &'static str)>,
@@ -64,6 +70,8 @@ struct Known {
     names: Vec<String>,
     live: BTreeSet<String>,
     claims: BTreeSet<String>,
+    /// Sessions in any state, where they were asked for.
+    rows: Option<BTreeSet<String>>,
 }
 
 type Reasons = BTreeSet<&'static str>;
@@ -77,7 +85,7 @@ fn ns(time: Timestamp) -> i128 {
 }
 
 /// The id without the ways of spelling it that the generated ids differ in.
-fn plain(id: &str) -> String {
+pub fn plain(id: &str) -> String {
     let mut folded = id.trim().to_ascii_lowercase();
     for (other, one) in
         [("e\u{301}", "\u{e9}"), ("\u{c9}", "\u{e9}"), ("\u{df}", "ss"), ("\u{212a}", "k"), ("\u{ff4b}", "k")]
@@ -165,12 +173,15 @@ impl World {
     }
 
     /// Everything that keeps the orphan `place` in this sweep, limits aside.
-    fn against_now(&self, place: &Place, held: bool) -> Reasons {
+    fn against_now(&self, place: &Place, known: &Known, in_force: &[&str]) -> Reasons {
         let mut reasons = Reasons::new();
         let mut object = |applies: bool, reason| reasons.extend(applies.then_some(reason));
         let Some(Reading::Complete(root)) = &place.root else { unreachable!("an orphan's root was read") };
         let note = place.name.as_str().and_then(|name| self.notes.get(name)).filter(|note| note.inode == root.inode);
-        object(held, "Held");
+        let approved = self.approved(place);
+        object(in_force.iter().any(|reason| !(approved && self.approval_passes(reason))), "Held");
+        object(!approved && self.is_row_unknown(place, known), "RowUnknown");
+        object(root.immovable.is_some(), "NotMovable");
         object(note.is_some_and(|note| self.pause_ends(note) > ns(self.now)), "BackOff");
         match place.inspection.as_ref().map(|inspection| &inspection.outcome) {
             None => object(true, "NotInspected"),
@@ -198,30 +209,6 @@ impl World {
         ns(note.at) + pause
     }
 
-    fn hold(&self, orphans: usize) -> Option<(&'static str, &'static str)> {
-        let spec = self.spec();
-        let live = self.live.iter().collect::<BTreeSet<_>>().len() as i128;
-        let highest = self.highest_live.map_or(0, i128::from);
-        let (orphans, workspaces) = (orphans as i128, self.workspaces().count() as i128);
-        let oldest = ns(self.now) - i128::from(spec.staleness_s) * SECOND;
-        let holds = [
-            ("Gate", "SourceUnavailable", !self.down.is_empty()),
-            ("Gate", "Suspended", spec.suspend),
-            ("Gate", "NoCanary", self.canary == Some(false)),
-            ("Gate", "StaleSessions", self.freshest.is_some_and(|time| ns(time) < oldest)),
-            ("Gate", "TooFewLiveSessions", live == 0 || live < i128::from(spec.minimum_live)),
-            ("Gate", "ServiceUnhealthy", self.healthy == Some(false)),
-            ("Breaker", "SessionsDropped", 100 * live < (100 - i128::from(spec.max_drop)) * highest),
-            ("Breaker", "TooManyOrphans", orphans > i128::from(spec.max_orphans)),
-            (
-                "Breaker",
-                "TooManyOrphansPercent",
-                orphans > 10 && 100 * orphans > i128::from(spec.max_percent) * workspaces,
-            ),
-        ];
-        holds.into_iter().find(|(.., applies)| *applies).map(|(kind, reason, _)| (kind, reason))
-    }
-
     pub fn expected(&self) -> Expected {
         if !self.has(Source::Volume) {
             let held = Some(("Gate", "SourceUnavailable"));
@@ -229,6 +216,7 @@ impl World {
             let (quarantine, second_walks) = (BTreeMap::new(), Vec::new());
             return Expected {
                 held,
+                asks: false,
                 verdicts,
                 victims,
                 quarantine,
@@ -242,11 +230,25 @@ impl World {
             names: self.places.iter().filter_map(|place| self.id_of(place)).map(plain).collect(),
             live: self.live.iter().map(|id| plain(id)).collect(),
             claims: self.claims.iter().flatten().map(|id| plain(id)).collect(),
+            rows: self.known.as_ref().map(|known| known.iter().map(|id| plain(id)).collect()),
         };
         let objections: Vec<_> = self.places.iter().map(|place| first(&self.against(place, &known))).collect();
         let mut line: Vec<usize> = (0..self.places.len()).filter(|&i| objections[i].is_none()).collect();
         let orphans = line.len();
-        let held = self.hold(orphans);
+        let told = |wanted: &str, also: &dyn Fn(&Place) -> bool| {
+            let places = self.places.iter().zip(&objections);
+            places.filter(|(place, reason)| **reason == Some(wanted) && also(place)).count()
+        };
+        let counted = Counted {
+            workspaces: self.workspaces().count(),
+            live: told("LiveSession", &|_| true),
+            near: told("NearMatch", &|_| true),
+            strangers: told("TooYoung", &|place| known.rows.is_none() || self.is_row_unknown(place, &known)),
+            unapproved: line.iter().filter(|&&i| !self.approved(&self.places[i])).count(),
+        };
+        let held = self.hold(&counted);
+        let reason = held.map(|(_, reason)| reason);
+        let in_force = self.in_force(&counted);
         line.sort_by_key(|&i| match &self.places[i].root {
             Some(Reading::Complete(root)) => (self.last_activity(root), self.places[i].name.clone()),
             _ => unreachable!("an orphan's root was read"),
@@ -256,7 +258,7 @@ impl World {
         let mut inspections = Vec::new();
         let mut ready = Vec::new();
         for i in line {
-            verdicts[i] = match first(&self.against_now(&self.places[i], held.is_some())) {
+            verdicts[i] = match first(&self.against_now(&self.places[i], &known, &in_force)) {
                 Some("NotInspected") if limits.directories_spent() => "BudgetSpent",
                 Some(reason) => {
                     inspections.extend((reason == "NotInspected").then_some(i));
@@ -276,8 +278,8 @@ impl World {
         }
         let quarantine = quarantine::expected(self, held.is_some());
         let second_walks = quarantine::walks(self, &quarantine);
-        let workspaces = self.workspaces().count();
-        Expected { held, verdicts, victims, quarantine, workspaces, orphans, inspections, second_walks }
+        let (workspaces, asks) = (counted.workspaces, reason.is_some_and(is_approvable));
+        Expected { held, asks, verdicts, victims, quarantine, workspaces, orphans, inspections, second_walks }
     }
 
     pub(super) fn speaks_for(&self, kept: &Kept, session: &str, name: &str) -> Option<&'static str> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use workspace_hygiene::observe::{Reading, Sidecar, WalkOutcome};
 
-use super::super::world::{Kept, SECOND, World};
+use super::super::world::{Kept, SECOND, Source, World};
 
 type Decisions = BTreeMap<String, (&'static str, &'static str)>;
 
@@ -46,8 +46,14 @@ fn decide(world: &World, kept: &Kept, held: bool) -> (&'static str, &'static str
     let Reading::Complete(sidecar) = &entry.sidecar else { return ("Retain", "Damaged") };
     let back = |reason| if entry.name_taken { ("Retain", "RestoreConflict") } else { ("Restore", reason) };
     let ns = |time: jiff::Timestamp| time.as_nanosecond();
-    let promised = ns(sidecar.quarantined) + i128::from(world.spec().retention_s) * SECOND;
-    let due = ns(world.now) >= promised && ns(world.now) >= ns(sidecar.deadline);
+    let retention = i128::from(world.spec().retention_s) * SECOND;
+    let mut ends = vec![ns(sidecar.quarantined) + retention, ns(sidecar.deadline)];
+    // Where the records cannot be read, the gap may have ended just now.
+    let watched = if world.has(Source::History) { world.past.watched_since } else { Some(world.now) };
+    if let Some(since) = watched.map(ns).filter(|since| *since > ns(sidecar.quarantined)) {
+        ends.extend([since + retention, since + ns(sidecar.deadline) - ns(sidecar.quarantined)]);
+    }
+    let due = ends.into_iter().all(|end| ns(world.now) >= end);
     let ours = entry.journalled && entry.tree == Some(sidecar.inode);
     match (ours, world.speaks_for(kept, sidecar.session.as_str(), &sidecar.name), due, held, &kept.second_walk) {
         (false, ..) => ("Retain", "Damaged"),

@@ -61,7 +61,7 @@ pub enum Db {
     NoCanary,
 }
 
-/// What happens in the middle of a sweep.
+/// What happens in the middle of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mischief {
     Kill,
@@ -80,10 +80,15 @@ pub enum Mischief {
     Recreate(u32),
 }
 
-/// Mischief at the n-th point at which a sweep asks for anything that a test hands it.
+/// The slot that is asked about where the mischief happens.
+pub const ASKED: u32 = u32::MAX;
+
+/// Mischief at the n-th point at which a sweep asks for anything that a test hands it, or while it waits for the n-th answer
+/// about one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trick {
     pub at: u32,
+    pub answer: bool,
     pub what: Mischief,
 }
 
@@ -146,6 +151,7 @@ pub enum Action {
     Watch {
         hours: i64,
         every: i64,
+        trick: Option<Trick>,
     },
     /// How far the host's clock is ahead of the file server's.
     Skew(i64),
@@ -175,11 +181,17 @@ pub struct Setup {
     pub fresh: bool,
     /// Live sessions without a directory.
     pub others: u32,
+    /// Hours in quarantine.
+    pub retention: i64,
 }
 
 pub fn sequence(seed: u64) -> (Setup, Vec<Action>) {
     let mut random = Random::new(seed);
-    let setup = Setup { fresh: random.chance(20), others: random.pick(&[12, 12, 12, 3]) };
+    let setup = Setup {
+        fresh: random.chance(20),
+        others: random.pick(&[12, 12, 12, 3]),
+        retention: random.pick(&[24, 24, 48]),
+    };
     let mut actions = Vec::new();
     for slot in 1..SLOTS {
         if random.chance(55) {
@@ -230,7 +242,11 @@ fn action(random: &mut Random) -> Action {
         ])),
         48..51 => Action::Db(Db::Fine),
         51..56 => Action::Pass(random.pick(&[HOUR / 4, 2 * HOUR, 20 * HOUR, 26 * HOUR, 3 * DAY, 8 * DAY])),
-        56..65 => Action::Watch { hours: random.pick(&[26, 26, 26, 50, 170]), every: random.pick(&[23, 23, 12]) },
+        56..65 => Action::Watch {
+            hours: random.pick(&[26, 26, 26, 50, 170]),
+            every: random.pick(&[23, 23, 12]),
+            trick: random.chance(40).then(|| trick(random)),
+        },
         65 => Action::Skew(random.pick(&[0, 90, -90, 2 * HOUR, -2 * DAY])),
         66..75 => Action::Sweep(None),
         75..84 => Action::Sweep(Some(trick(random))),
@@ -247,7 +263,8 @@ fn action(random: &mut Random) -> Action {
 }
 
 fn trick(random: &mut Random) -> Trick {
-    let slot = random.slot();
+    let answer = random.chance(50);
+    let slot = if answer { ASKED } else { random.slot() };
     let what = match random.below(14) {
         0..4 => Mischief::Kill,
         4 => Mischief::Stop,
@@ -260,7 +277,7 @@ fn trick(random: &mut Random) -> Trick {
         12 => Mischief::Keep(slot),
         _ => Mischief::Recreate(slot),
     };
-    Trick { at: random.below(25), what }
+    Trick { at: random.below(if answer { 4 } else { 25 }), answer, what }
 }
 
 fn change(random: &mut Random) -> Change {

@@ -6,6 +6,7 @@
 
 mod actions;
 mod calls;
+mod found;
 mod limits;
 mod rules;
 mod run;

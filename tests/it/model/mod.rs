@@ -8,6 +8,7 @@ mod actions;
 mod calls;
 mod found;
 mod limits;
+mod random;
 mod rules;
 mod run;
 mod spec;

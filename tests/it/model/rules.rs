@@ -31,6 +31,8 @@ pub struct Model {
     pub planned: Option<Vec<Evidence>>,
     /// When how many sessions were live.
     pub live: Vec<(i64, u64)>,
+    /// Whether something may be remembered in the state directory that speaks against binding the volume.
+    pub aside: bool,
     /// Until when a sweep may do less than it could, since one did not end as it meant to.
     pub disturbed: i64,
 }
@@ -82,7 +84,7 @@ pub(super) use demand;
 /// Judges a call. Updates the trees and the model.
 pub fn judge(state: &mut State, model: &mut Model, call: &Call) -> Result<Moves, String> {
     let moves = moves(state, call)?;
-    bind(state, model, call);
+    bind(state, model, call)?;
     let gate = gate(state, model, call);
     let held_for = |window| breaker(state, model, call, window);
     let (breaker, perhaps) = (held_for(AT_LEAST), held_for(AT_MOST));
@@ -151,15 +153,19 @@ fn moves(state: &mut State, call: &Call) -> Result<Moves, String> {
 }
 
 /// The first sweep binds the volume, and may act at once where its plan was approved before.
-fn bind(state: &State, model: &mut Model, call: &Call) {
-    if call.kind == Kind::Sweep
-        && call.spec.enforce
-        && model.bound.is_none()
-        && let Some(listing) = believed(state, model)
-        && fs::exists(state.volume.join(".hygiene/identity")).unwrap_or(false)
-    {
-        model.bound = Some((State::identity(listing.db), call.spec.evidence.pattern));
+fn bind(state: &State, model: &mut Model, call: &Call) -> Result<(), String> {
+    model.aside |= !call.spec.enforce;
+    if call.kind != Kind::Sweep || !call.spec.enforce || model.bound.is_some() {
+        return Ok(());
     }
+    let Some(listing) = believed(state, model) else { return Ok(()) };
+    if fs::exists(state.volume.join(".hygiene/identity")).unwrap_or(false) {
+        model.bound = Some((State::identity(listing.db), call.spec.evidence.pattern));
+    } else {
+        let may = call.ended && state.fired.is_none() && !call.spec.suspend && !model.aside;
+        demand!(!may, "nothing keeps the volume from being bound, and it was not");
+    }
+    Ok(())
 }
 
 /// No step is begun after a request to stop, or after the orders changed.

@@ -1,45 +1,13 @@
 //! What happens in a sequence, and how one is drawn from a seed.
 
+use super::random::Random;
+
 /// Slots whose sessions come and go; slot 0 is the one that is always there.
 pub const SLOTS: u32 = 6;
 pub const HOUR: i64 = 3_600;
 pub const DAY: i64 = 24 * HOUR;
 /// More than this without a complete observation is a gap: a day, and what a daily sweep may begin late.
 pub const GAP: i64 = DAY + HOUR + HOUR / 4;
-
-/// SplitMix64: small, and the same on every machine.
-#[derive(Debug)]
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u32) -> u32 {
-        u32::try_from(self.next() % u64::from(n)).unwrap_or(0)
-    }
-
-    fn chance(&mut self, percent: u32) -> bool {
-        self.below(100) < percent
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(u32::try_from(from.len()).unwrap()) as usize]
-    }
-
-    fn slot(&mut self) -> u32 {
-        1 + self.below(SLOTS - 1)
-    }
-}
 
 /// How the database answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +31,7 @@ pub enum Db {
     NoCanary,
 }
 
-/// What happens in the middle of a sweep.
+/// What happens in the middle of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mischief {
     Kill,
@@ -82,10 +50,15 @@ pub enum Mischief {
     Recreate(u32),
 }
 
-/// Mischief at the n-th point at which a sweep asks for anything that a test hands it.
+/// The slot that is asked about where the mischief happens.
+pub const ASKED: u32 = u32::MAX;
+
+/// Mischief at the n-th point at which a sweep asks for anything that a test hands it, or while it waits for the n-th answer
+/// about one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trick {
     pub at: u32,
+    pub answer: bool,
     pub what: Mischief,
 }
 
@@ -148,6 +121,7 @@ pub enum Action {
     Watch {
         hours: i64,
         every: i64,
+        trick: Option<Trick>,
     },
     /// How far the host's clock is ahead of the file server's.
     Skew(i64),
@@ -177,11 +151,17 @@ pub struct Setup {
     pub fresh: bool,
     /// Live sessions without a directory.
     pub others: u32,
+    /// Hours in quarantine.
+    pub retention: i64,
 }
 
 pub fn sequence(seed: u64) -> (Setup, Vec<Action>) {
     let mut random = Random::new(seed);
-    let setup = Setup { fresh: random.chance(20), others: random.pick(&[12, 12, 12, 3]) };
+    let setup = Setup {
+        fresh: random.chance(20),
+        others: random.pick(&[12, 12, 12, 3]),
+        retention: random.pick(&[24, 24, 48]),
+    };
     let mut actions = Vec::new();
     for slot in 1..SLOTS {
         if random.chance(55) {
@@ -232,7 +212,11 @@ fn action(random: &mut Random) -> Action {
         ])),
         48..51 => Action::Db(Db::Fine),
         51..56 => Action::Pass(random.pick(&[HOUR / 4, 2 * HOUR, 20 * HOUR, 26 * HOUR, 3 * DAY, 8 * DAY])),
-        56..65 => Action::Watch { hours: random.pick(&[26, 26, 26, 50, 170]), every: random.pick(&[23, 23, 12]) },
+        56..65 => Action::Watch {
+            hours: random.pick(&[26, 26, 26, 50, 170]),
+            every: random.pick(&[23, 23, 12]),
+            trick: random.chance(40).then(|| trick(random)),
+        },
         65 => Action::Skew(random.pick(&[0, 90, -90, 2 * HOUR, -2 * DAY])),
         66..75 => Action::Sweep(None),
         75..84 => Action::Sweep(Some(trick(random))),
@@ -249,7 +233,8 @@ fn action(random: &mut Random) -> Action {
 }
 
 fn trick(random: &mut Random) -> Trick {
-    let slot = random.slot();
+    let answer = random.chance(50);
+    let slot = if answer { ASKED } else { random.slot() };
     let what = match random.below(14) {
         0..4 => Mischief::Kill,
         4 => Mischief::Stop,
@@ -262,7 +247,7 @@ fn trick(random: &mut Random) -> Trick {
         12 => Mischief::Keep(slot),
         _ => Mischief::Recreate(slot),
     };
-    Trick { at: random.below(25), what }
+    Trick { at: random.below(if answer { 4 } else { 25 }), answer, what }
 }
 
 fn change(random: &mut Random) -> Change {

@@ -7,7 +7,9 @@ use super::volume::{Place, Tree};
 use super::world::{Listing, OLDEST_ANSWER, State};
 
 /// How long a count of live sessions must be remembered at least: it is kept as the highest of six hours.
-const LIVE_WINDOW: i64 = 7 * DAY - 6 * HOUR;
+pub const AT_LEAST: i64 = 7 * DAY - 6 * HOUR;
+/// And at most.
+pub const AT_MOST: i64 = 7 * DAY;
 
 /// A listing that is believed: of the right database, with somebody live in it.
 pub fn believed<'a>(state: &'a State, model: &Model) -> Option<&'a Listing> {
@@ -40,7 +42,7 @@ pub fn gate(state: &State, model: &Model, call: &Call) -> Option<&'static str> {
 }
 
 /// Why only what was approved may go, and nothing may be condemned.
-pub fn breaker(state: &State, model: &Model, call: &Call) -> Option<&'static str> {
+pub fn breaker(state: &State, model: &Model, call: &Call, window: i64) -> Option<&'static str> {
     if call.held {
         return Some("a plan is held");
     }
@@ -52,7 +54,7 @@ pub fn breaker(state: &State, model: &Model, call: &Call) -> Option<&'static str
         |what: Mischief| !matches!(what, Mischief::Kill | Mischief::Stop | Mischief::OrdersChange | Mischief::Slow);
     let listing = state.listing.as_ref().filter(|_| !state.fired.as_ref().is_some_and(|f| tampered(f.what)))?;
     let live = listing.live.len() as u64;
-    let counts = model.live.iter().filter(|(at, _)| *at > state.now - LIVE_WINDOW);
+    let counts = model.live.iter().filter(|(at, _)| *at > state.now - window);
     let highest = counts.map(|(_, count)| *count).max().unwrap_or(0);
     if (highest.saturating_sub(live)) * 100 > highest * 30 {
         return Some("the number of live sessions fell");

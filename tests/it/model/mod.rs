@@ -6,7 +6,9 @@
 
 mod actions;
 mod calls;
+mod found;
 mod limits;
+mod random;
 mod rules;
 mod run;
 mod spec;

@@ -8,7 +8,7 @@ use workspace_hygiene::journal::{self, Event, Op, Record};
 use workspace_hygiene::observe::Sidecar;
 
 use super::actions::{Db, GAP, HOUR, Mischief};
-use super::limits::{believed, breaker, condemned, gate, quarantined, went};
+use super::limits::{AT_LEAST, AT_MOST, believed, breaker, condemned, gate, quarantined, went};
 use super::spec::{Evidence, KEPT_BY_GLOB, Spec};
 use super::volume::{Place, Tree};
 use super::world::State;
@@ -31,7 +31,9 @@ pub struct Model {
     pub planned: Option<Vec<Evidence>>,
     /// When how many sessions were live.
     pub live: Vec<(i64, u64)>,
-    /// When a sweep last could not do what it meant to.
+    /// Whether something may be remembered in the state directory that speaks against binding the volume.
+    pub aside: bool,
+    /// Until when a sweep may do less than it could, since one did not end as it meant to.
     pub disturbed: i64,
 }
 
@@ -82,9 +84,10 @@ pub(super) use demand;
 /// Judges a call. Updates the trees and the model.
 pub fn judge(state: &mut State, model: &mut Model, call: &Call) -> Result<Moves, String> {
     let moves = moves(state, call)?;
-    bind(state, model, call);
+    bind(state, model, call)?;
     let gate = gate(state, model, call);
-    let breaker = breaker(state, model, call);
+    let held_for = |window| breaker(state, model, call, window);
+    let (breaker, perhaps) = (held_for(AT_LEAST), held_for(AT_MOST));
     quarantined(state, model, call, &moves, gate, breaker)?;
     condemned(state, model, call, &moves, gate.or(breaker))?;
     stopped(state, &moves)?;
@@ -96,6 +99,7 @@ pub fn judge(state: &mut State, model: &mut Model, call: &Call) -> Result<Moves,
             went(state, model, call, &moves, breaker)?;
             let held = fs::exists(state.volume.join(".hygiene/held/plan.json")).unwrap_or(false);
             demand!(breaker.is_none() || held, "{} and no plan is held", breaker.unwrap_or_default());
+            demand!(perhaps.is_some() || !held, "a plan is held for nothing");
         }
     }
     recorded(state, call, &moves)?;
@@ -149,15 +153,19 @@ fn moves(state: &mut State, call: &Call) -> Result<Moves, String> {
 }
 
 /// The first sweep binds the volume, and may act at once where its plan was approved before.
-fn bind(state: &State, model: &mut Model, call: &Call) {
-    if call.kind == Kind::Sweep
-        && call.spec.enforce
-        && model.bound.is_none()
-        && let Some(listing) = believed(state, model)
-        && fs::exists(state.volume.join(".hygiene/identity")).unwrap_or(false)
-    {
-        model.bound = Some((State::identity(listing.db), call.spec.evidence.pattern));
+fn bind(state: &State, model: &mut Model, call: &Call) -> Result<(), String> {
+    model.aside |= !call.spec.enforce;
+    if call.kind != Kind::Sweep || !call.spec.enforce || model.bound.is_some() {
+        return Ok(());
     }
+    let Some(listing) = believed(state, model) else { return Ok(()) };
+    if fs::exists(state.volume.join(".hygiene/identity")).unwrap_or(false) {
+        model.bound = Some((State::identity(listing.db), call.spec.evidence.pattern));
+    } else {
+        let may = call.ended && state.fired.is_none() && !call.spec.suspend && !model.aside;
+        demand!(!may, "nothing keeps the volume from being bound, and it was not");
+    }
+    Ok(())
 }
 
 /// No step is begun after a request to stop, or after the orders changed.
@@ -167,7 +175,7 @@ fn stopped(state: &State, moves: &Moves) -> Result<(), String> {
     };
     for (place, moved) in [(Place::Named, &moves.quarantined), (Place::Quarantine, &moves.condemned)] {
         for index in moved {
-            demand!(fired.places[*index] != place, "tree {index} was moved after {:?}", fired.what);
+            demand!(fired.places[*index] != place, "tree {index}, {place:?}, was moved on after {:?}", fired.what);
         }
     }
     Ok(())
@@ -235,7 +243,8 @@ fn learn(state: &State, model: &mut Model, call: &Call) {
     }
     let complete = believed(state, model).cloned();
     if state.fired.is_some() || complete.as_ref().is_some_and(|listing| listing.db == Db::HalfBroken) {
-        model.disturbed = state.now;
+        // What a killed sweep moved is counted by the budget when it is settled, some time later.
+        model.disturbed = state.now + if call.killed { 8 * DAY } else { 0 };
     }
     let spec = &call.spec;
     let right_pattern = model.bound.is_none_or(|(_, pattern)| pattern == spec.evidence.pattern);

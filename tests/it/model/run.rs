@@ -80,16 +80,15 @@ impl<'a> Sequence<'a> {
         let rows: BTreeMap<u32, Row> = (100..100 + setup.others).chain([0]).map(|slot| (slot, old)).collect();
         let mut state = State { volume: volume.clone(), yesterday: rows.clone(), rows, ..State::default() };
         state.make(0, 1, 0);
-        let spec = Spec::default();
+        let spec = Spec { retention: setup.retention, ..Spec::default() };
         let mut model = Model::default();
         if !setup.fresh {
             let policy = bench.policies.policy(&spec);
             let root = Dir::open_root(&volume).unwrap();
             let hygiene = Hygiene::ensure(&root, &volume).unwrap();
             let since = at(0) - SignedDuration::from_hours(24 * 365);
-            let mut memory = Memory::default();
-            memory.watch = Some(Watch { since, until: at(0) });
-            memory.spec = Some(policy.digests.evidence.clone());
+            let watch = Some(Watch { since, until: at(0) });
+            let memory = Memory { watch, spec: Some(policy.digests.evidence.clone()), ..Memory::default() };
             memory.write(&hygiene.dir).unwrap();
             let identity = Identity {
                 owner: policy.owner(),
@@ -129,12 +128,12 @@ impl<'a> Sequence<'a> {
                     async move |policy, sources, context| sweep::purge_now(policy, sources, context, names).await;
                 self.call(Kind::Purge(slot), trick, work).map(|_| ())
             }
-            Action::Watch { hours, every } => {
+            Action::Watch { hours, every, trick } => {
                 let mut left = hours;
                 while left > 0 {
                     let step = left.min(every);
                     self.world.state().now += step * HOUR;
-                    self.sweep(None)?;
+                    self.sweep(trick)?;
                     left -= step;
                 }
                 Ok(())
@@ -163,11 +162,7 @@ impl<'a> Sequence<'a> {
                     state.set_row(slot, true);
                 }
             }
-            Action::DeleteRow(slot) => {
-                if state.rows.contains_key(&slot) {
-                    state.set_row(slot, false);
-                }
-            }
+            Action::DeleteRow(slot) if state.rows.contains_key(&slot) => state.set_row(slot, false),
             Action::EraseRow(slot) => {
                 state.rows.remove(&slot);
             }

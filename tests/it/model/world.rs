@@ -16,7 +16,7 @@ use workspace_hygiene::orders::Orders;
 use workspace_hygiene::progress::Progress;
 use workspace_hygiene::stop::Stop;
 
-use super::actions::{Db, HOUR, Mischief, Trick};
+use super::actions::{ASKED, Db, HOUR, Mischief, Trick};
 use super::volume::{Keep, Place, Tree, at, inode};
 use crate::world::id;
 
@@ -150,7 +150,7 @@ impl State {
     }
 
     fn mischief(&mut self, what: Mischief) -> Then {
-        let place = |tree: &Tree| tree.find(&self.volume).map_or(tree.place, |found| found.place);
+        let place = |tree: &Tree| tree.find(&self.volume).map_or(Place::Gone, |found| found.place);
         let places = self.trees.iter().map(place).collect();
         self.fired = Some(Fired { what, places });
         match what {
@@ -184,27 +184,38 @@ impl World {
     }
 
     /// One call of a sweep to the outside. Those from threads that walk trees come in no certain order and do not count.
-    fn point(&self, point: Point, is_answer: bool) {
+    fn point(&self, point: Point, asked: Option<u32>) {
         if std::thread::current().name() != Some("volume") {
             return;
         }
         let mut state = self.state();
         let Some(trick) = state.trick else { return };
+        if trick.answer && asked.is_none() {
+            return;
+        }
         let number = state.points;
         state.points += 1;
         if state.fired.is_some() || number < trick.at {
             return;
         }
-        // What is done to a tree here must still be seen by somebody; what makes an answer slow must be one.
+        // What is done to a tree must still be seen by a look at it, a request to stop by a look at that; what makes an answer
+        // slow must be one.
         let fits = match trick.what {
-            Mischief::Write { .. } | Mischief::Keep(_) => point == Point::Watched,
-            Mischief::Slow => is_answer,
+            Mischief::Write { .. } | Mischief::Keep(_) | Mischief::Stop => point == Point::Watched,
+            Mischief::Slow => asked.is_some(),
             _ => true,
         };
         if !fits {
             return;
         }
-        let then = state.mischief(trick.what);
+        let this = |slot: u32| asked.filter(|_| slot == ASKED).unwrap_or(slot);
+        let then = state.mischief(match trick.what {
+            Mischief::Undelete(slot) => Mischief::Undelete(this(slot)),
+            Mischief::Write { slot, deep } => Mischief::Write { slot: this(slot), deep },
+            Mischief::Keep(slot) => Mischief::Keep(this(slot)),
+            Mischief::Recreate(slot) => Mischief::Recreate(this(slot)),
+            other => other,
+        });
         drop(state);
         if then == Then::Die {
             // As a panic, but without its message.
@@ -213,7 +224,7 @@ impl World {
     }
 
     pub fn new_id(&self) -> String {
-        self.point(Point::Watched, false);
+        self.point(Point::Watched, None);
         let mut state = self.state();
         state.ids += 1;
         format!("{:08}", state.ids)
@@ -222,13 +233,13 @@ impl World {
 
 impl Clock for World {
     fn now(&self) -> Timestamp {
-        self.point(Point::Watched, false);
+        self.point(Point::Watched, None);
         let state = self.state();
         at(state.now + state.skew)
     }
 
     fn uptime(&self) -> Duration {
-        self.point(Point::Last, false);
+        self.point(Point::Last, None);
         Duration::from_secs(self.state().uptime)
     }
 
@@ -239,29 +250,29 @@ impl Clock for World {
 
 impl Orders for World {
     fn standing(&self) -> Result<(), String> {
-        self.point(Point::Last, false);
+        self.point(Point::Last, None);
         if self.state().orders_changed { Err("the spec changed".into()) } else { Ok(()) }
     }
 }
 
 impl Progress for World {
     fn begin(&self, _: &'static str, _: Option<u64>) {
-        self.point(Point::Last, false);
+        self.point(Point::Last, None);
     }
 
     fn advance(&self, _: u64) {
-        self.point(Point::Last, false);
+        self.point(Point::Last, None);
     }
 
     fn end(&self) {
-        self.point(Point::Last, false);
+        self.point(Point::Last, None);
     }
 }
 
 #[async_trait]
 impl SessionStore for World {
     async fn live(&self) -> Reading<LiveSessions> {
-        self.point(Point::Watched, false);
+        self.point(Point::Watched, None);
         let mut state = self.state();
         let Some(live) = state.live() else { return Reading::Unavailable("connection refused".into()) };
         let db = state.db();
@@ -286,9 +297,9 @@ impl SessionStore for World {
             // Which of two things that are ready is taken is left to chance; this way it is always the request.
             std::future::pending::<()>().await;
         }
-        self.point(Point::Watched, true);
-        let mut state = self.state();
         let slot = asked.as_str().rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(u32::MAX);
+        self.point(Point::Watched, Some(slot));
+        let mut state = self.state();
         let live = if state.db() == Db::HalfBroken { None } else { state.live().map(|live| live.contains(&slot)) };
         let named = inode(&state.volume.join(id(slot)));
         let took = state.uptime - before;

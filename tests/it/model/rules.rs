@@ -7,7 +7,7 @@ use workspace_hygiene::fsio::Dir;
 use workspace_hygiene::journal::{self, Event, Op, Record};
 use workspace_hygiene::observe::Sidecar;
 
-use super::actions::{Db, GAP, HOUR, Mischief};
+use super::actions::{DAY, Db, GAP, HOUR, Mischief};
 use super::limits::{AT_LEAST, AT_MOST, believed, breaker, condemned, gate, quarantined, went};
 use super::spec::{Evidence, KEPT_BY_GLOB, Spec};
 use super::volume::{Place, Tree};

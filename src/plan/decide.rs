@@ -13,7 +13,7 @@ use super::verdict::{KeepReason, QuarantineReason, Verdict};
 use super::{Plan, Victim, Wanted};
 use crate::clock::before;
 use crate::fsio::Kind;
-use crate::observe::{DirectoryFacts, Reading, Snapshot, Volume, WalkOutcome};
+use crate::observe::{DirectoryFacts, Entry, Reading, Snapshot, Volume, WalkOutcome};
 use crate::policy::Policy;
 use crate::records::{OrphanKey, orphan_key};
 
@@ -21,34 +21,80 @@ use crate::records::{OrphanKey, orphan_key};
 /// kept orphans ends. At about 1 ms for a read on EFS and 32 threads this is a minute of reading.
 pub const WORK_BUDGET: u64 = 2_000_000;
 
+/// What the names and the session rows alone decide about every entry. Neither changes while roots are read and trees are
+/// walked, so this is found out once for all plans over one listing.
+#[derive(Debug)]
+pub struct ByName {
+    twins: Twins,
+    kept: Vec<Option<KeepReason>>,
+}
+
+impl ByName {
+    /// Judges every name of the listing.
+    pub fn of(policy: &Policy, seen: &Snapshot) -> Self {
+        let Some(volume) = seen.volume.complete() else { return Self { twins: Twins::default(), kept: Vec::new() } };
+        let twins = Twins::of(volume, policy);
+        let judge = |(index, entry)| subject(policy, seen, Timestamp::MIN, index, entry, &twins).first(BY_NAME);
+        let kept = volume.entries.iter().enumerate().map(judge).collect();
+        Self { twins, kept }
+    }
+
+    /// The entries whose root directory must be read: those that neither their name nor the session rows keep.
+    pub fn candidates(&self) -> Vec<usize> {
+        self.kept.iter().enumerate().filter(|(_, kept)| kept.is_none()).map(|(index, _)| index).collect()
+    }
+
+    /// The live workspaces from which a sample of root directories is to be drawn, or none where the answer cannot matter:
+    /// so many young workspaces may be unknown to the database anyhow.
+    pub fn sample_wanted(&self, policy: &Policy, seen: &Snapshot, now: Timestamp) -> Vec<usize> {
+        let Some(volume) = seen.volume.complete() else { return Vec::new() };
+        let mut unknown = 0;
+        for index in self.candidates() {
+            let Some(entry) = volume.entries.get(index) else { continue };
+            let subject = subject(policy, seen, now, index, entry, &self.twins);
+            add(&mut unknown, subject.is_young_unknown(subject.first(BY_ROOT).as_ref()));
+        }
+        if unknown <= LAG_FLOOR {
+            return Vec::new();
+        }
+        let live = |(_, kept): &(usize, &Option<KeepReason>)| **kept == Some(KeepReason::LiveSession);
+        self.kept.iter().enumerate().filter(live).map(|(index, _)| index).collect()
+    }
+}
+
 /// The entries whose root directory must be read: those that neither their name nor the session rows keep.
 pub fn candidates(policy: &Policy, seen: &Snapshot) -> Vec<usize> {
-    let Some(volume) = seen.volume.complete() else { return Vec::new() };
-    let twins = Twins::of(volume, policy);
-    let subjects = subjects(policy, seen, Timestamp::MIN, volume, &twins);
-    subjects.filter(|s| s.first(BY_NAME).is_none()).map(|s| s.index).collect()
+    ByName::of(policy, seen).candidates()
 }
 
 /// Plans one sweep. Total: every snapshot gives a plan, and a snapshot that lacks something gives one without victims.
 pub fn plan(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Plan {
+    plan_by(policy, seen, now, &ByName::of(policy, seen))
+}
+
+/// As [`plan`], with what the names decide found out before.
+pub fn plan_by(policy: &Policy, seen: &Snapshot, now: Timestamp, names: &ByName) -> Plan {
     let nothing = Volume::default();
     let volume = seen.volume.complete().unwrap_or(&nothing);
-    let twins = Twins::of(volume, policy);
     let mut tally = Tally::default();
     let mut verdicts = Vec::with_capacity(volume.entries.len());
     let mut orphans = Vec::new();
-    for mut subject in subjects(policy, seen, now, volume, &twins) {
-        let kept = subject.first(BY_NAME).or_else(|| subject.first(BY_ROOT));
+    for (index, (entry, by_name)) in volume.entries.iter().zip(&names.kept).enumerate() {
         // A wide pattern matches our own folder too; to count it would make the orphans fewer per cent.
-        let foreign = subject.session.is_none() || kept == Some(KeepReason::Reserved);
-        if !foreign && subject.entry.kind == Some(Kind::Directory) {
-            add(&mut tally.workspaces, true);
+        let foreign = matches!(by_name, Some(KeepReason::Reserved | KeepReason::NotUtf8 | KeepReason::ForeignName));
+        add(&mut tally.workspaces, !foreign && entry.kind == Some(Kind::Directory));
+        if let Some(reason) = by_name {
+            add(&mut tally.live, *reason == KeepReason::LiveSession);
+            add(&mut tally.near_matches, *reason == KeepReason::NearMatch);
+            verdicts.push(Verdict::Keep(reason.clone()));
+            continue;
         }
-        add(&mut tally.live, kept == Some(KeepReason::LiveSession));
-        add(&mut tally.near_matches, kept == Some(KeepReason::NearMatch));
-        add(&mut tally.young_unknown, subject.is_young_unknown(kept.as_ref()));
-        match kept {
-            Some(reason) => verdicts.push(Verdict::Keep(reason)),
+        let mut subject = subject(policy, seen, now, index, entry, &names.twins);
+        match subject.first(BY_ROOT) {
+            Some(reason) => {
+                add(&mut tally.young_unknown, subject.is_young_unknown(Some(&reason)));
+                verdicts.push(Verdict::Keep(reason));
+            }
             None => {
                 verdicts.push(Verdict::Keep(KeepReason::NotInspected));
                 subject.approved = subject.is_approved();
@@ -121,22 +167,6 @@ fn add(count: &mut u64, one_more: bool) {
     *count = count.saturating_add(u64::from(one_more));
 }
 
-/// The live workspaces from which a sample of root directories is to be drawn, or none where the answer cannot matter:
-/// so many young workspaces may be unknown to the database anyhow.
-pub fn sample_wanted(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Vec<usize> {
-    let Some(volume) = seen.volume.complete() else { return Vec::new() };
-    let twins = Twins::of(volume, policy);
-    let (mut live, mut unknown) = (Vec::new(), 0);
-    for subject in subjects(policy, seen, now, volume, &twins) {
-        let kept = subject.first(BY_NAME).or_else(|| subject.first(BY_ROOT));
-        add(&mut unknown, subject.is_young_unknown(kept.as_ref()));
-        if kept == Some(KeepReason::LiveSession) {
-            live.push(subject.index);
-        }
-    }
-    if unknown > LAG_FLOOR { live } else { Vec::new() }
-}
-
 /// All orphans of a plan, in name order: what a person approves.
 pub fn orphan_keys(seen: &Snapshot, plan: &Plan) -> Vec<OrphanKey> {
     let entries = seen.volume.complete().map(|volume| volume.entries.as_slice()).unwrap_or_default();
@@ -145,7 +175,7 @@ pub fn orphan_keys(seen: &Snapshot, plan: &Plan) -> Vec<OrphanKey> {
         Verdict::Keep(reason) => reason.is_orphan(),
     };
     let orphans = entries.iter().zip(&plan.verdicts).enumerate().filter(|(_, (_, verdict))| is_orphan(verdict));
-    let key = |(index, (entry, _)): (usize, (&crate::observe::Entry, &Verdict))| {
+    let key = |(index, (entry, _)): (usize, (&Entry, &Verdict))| {
         let root = root(seen, index)?;
         Some(orphan_key(&entry.name, root.inode, root.changed))
     };
@@ -154,17 +184,16 @@ pub fn orphan_keys(seen: &Snapshot, plan: &Plan) -> Vec<OrphanKey> {
     keys
 }
 
-fn subjects<'a>(
+fn subject<'a>(
     policy: &'a Policy,
     seen: &'a Snapshot,
     now: Timestamp,
-    volume: &'a Volume,
+    index: usize,
+    entry: &'a Entry,
     twins: &'a Twins,
-) -> impl Iterator<Item = Subject<'a>> {
-    volume.entries.iter().enumerate().map(move |(index, entry)| {
-        let session = policy.pattern.session(&entry.name);
-        Subject { policy, seen, now, index, entry, session, twins, holds: &[], approved: false }
-    })
+) -> Subject<'a> {
+    let session = policy.pattern.session(&entry.name);
+    Subject { policy, seen, now, index, entry, session, twins, holds: &[], approved: false }
 }
 
 fn root(seen: &Snapshot, index: usize) -> Option<&DirectoryFacts> {

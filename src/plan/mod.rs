@@ -21,7 +21,7 @@ mod verdict;
 
 pub use binding::identity_now;
 pub use check::{Violation, check};
-pub use decide::{WORK_BUDGET, candidates, orphan_keys, plan, sample_wanted};
+pub use decide::{ByName, WORK_BUDGET, candidates, orphan_keys, plan, plan_by};
 pub use guards::{Finding, GuardAnswer, explain};
 pub use hold::{Hold, HoldKind, HoldReason, Resolution, is_complete};
 pub use quarantine::{Decision, EntryPlan, RestoreReason, RetainReason, assess};

@@ -20,7 +20,7 @@ use crate::observe::volume::{
     run_in_order, walk,
 };
 use crate::observe::{Health, History, IdSet, Inspection, LiveSample, Reading, Snapshot, Volume, WalkOutcome};
-use crate::plan::{Plan, WORK_BUDGET, candidates, plan, sample_wanted};
+use crate::plan::{ByName, Plan, WORK_BUDGET, plan, plan_by};
 use crate::policy::{Mode, Policy};
 use crate::records::{Records, RecordsError};
 use crate::stop::Stop;
@@ -105,15 +105,16 @@ pub(super) fn observe_and_plan(
         let plan = plan(policy, &snapshot, context.clock.now());
         return Observed { snapshot, plan };
     };
-    read_roots(policy, context, root, &mut snapshot);
+    let names = ByName::of(policy, &snapshot);
+    read_roots(policy, context, root, &names, &mut snapshot);
     let now = context.clock.now();
-    sample(policy, context, root, now, &mut snapshot);
-    let first = plan(policy, &snapshot, now);
+    sample(policy, context, root, (&names, now), &mut snapshot);
+    let first = plan_by(policy, &snapshot, now, &names);
     inspect(policy, context, root, &first, &mut snapshot);
     if let Ok(Some(hygiene)) = seen.hygiene {
         walk_again(policy, context, hygiene, &first, &mut snapshot);
     }
-    let plan = plan(policy, &snapshot, now);
+    let plan = plan_by(policy, &snapshot, now, &names);
     Observed { snapshot, plan }
 }
 
@@ -210,8 +211,8 @@ fn history(context: &Context, seen: &Volumes<'_>) -> Reading<History> {
 }
 
 /// Draws live workspaces at random and looks how many of them are young, where the answer matters.
-fn sample(policy: &Policy, context: &Context, root: &Dir, now: Timestamp, snapshot: &mut Snapshot) {
-    let mut live = sample_wanted(policy, snapshot, now);
+fn sample(policy: &Policy, context: &Context, root: &Dir, (names, now): (&ByName, Timestamp), snapshot: &mut Snapshot) {
+    let mut live = names.sample_wanted(policy, snapshot, now);
     let Some(volume) = snapshot.volume.complete().filter(|_| !live.is_empty()) else { return };
     if live.len() > SAMPLE {
         // By a hash of the name that differs each time: not the first ones, which may all be of one age.
@@ -226,8 +227,8 @@ fn sample(policy: &Policy, context: &Context, root: &Dir, now: Timestamp, snapsh
     snapshot.sample = Some(LiveSample { taken: found.len() as u64, young });
 }
 
-fn read_roots(policy: &Policy, context: &Context, root: &Dir, snapshot: &mut Snapshot) {
-    let wanted = candidates(policy, snapshot);
+fn read_roots(policy: &Policy, context: &Context, root: &Dir, names: &ByName, snapshot: &mut Snapshot) {
+    let wanted = names.candidates();
     let Some(volume) = snapshot.volume.complete() else { return };
     let read = |index: &usize| match volume.entries.get(*index) {
         Some(entry) => read_root(root, &entry.name, policy),

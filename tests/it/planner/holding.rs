@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use workspace_hygiene::names::EntryName;
 use workspace_hygiene::observe::{Inspection, WalkOutcome};
-use workspace_hygiene::plan::{Decision, HoldReason, Resolution, plan, sample_wanted};
+use workspace_hygiene::plan::{ByName, Decision, HoldReason, Resolution, plan};
 use workspace_hygiene::policy::Mode;
 
 use super::past::{Bound, EVERYTHING, HELD_HASH, Past};
@@ -161,7 +161,7 @@ fn a_held_plan_latches_whatever_its_cause_does() {
 fn a_sample_that_nobody_asked_for_changes_nothing() {
     in_every_world(1_500, |world| {
         let mut seen = world.snapshot();
-        let live = sample_wanted(world.policy(), &seen, world.now);
+        let live = ByName::of(world.policy(), &seen).sample_wanted(world.policy(), &seen, world.now);
         let before = plan(world.policy(), &seen, world.now);
         if live.is_empty() {
             seen.sample = None;

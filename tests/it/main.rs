@@ -5,6 +5,7 @@
 mod cli;
 mod fuse;
 mod guards;
+mod incidents;
 mod model;
 mod planner;
 mod sessions_sqlite;

@@ -5,7 +5,7 @@ mod binding;
 mod breakers;
 mod clocks;
 mod faults;
-mod lock;
+pub mod lock;
 mod orders;
 mod records;
 mod rights;

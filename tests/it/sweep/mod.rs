@@ -5,4 +5,4 @@ mod cycle;
 mod equality;
 mod hazards;
 mod mishaps;
-mod races;
+pub mod races;

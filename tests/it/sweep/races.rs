@@ -40,7 +40,7 @@ impl SessionStore for Mischievous {
     }
 }
 
-pub(super) fn sweep_with(world: &World, act: impl Fn(u32) -> Option<Reading<bool>> + Send + Sync + 'static) -> Acted {
+pub fn sweep_with(world: &World, act: impl Fn(u32) -> Option<Reading<bool>> + Send + Sync + 'static) -> Acted {
     let real = world.sources().sessions;
     let sessions = Arc::new(Mischievous { real, calls: AtomicU32::new(0), act: Box::new(act) });
     let acted = world.try_sweep(Sources { sessions, containers: Vec::new() }).unwrap().acted;

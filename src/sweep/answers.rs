@@ -14,7 +14,7 @@ use crate::observe::Reading;
 use crate::observe::volume::Hygiene;
 use crate::plan::{HoldKind, identity_now, orphan_keys};
 use crate::policy::{Mode, Policy};
-use crate::records::{Answer, AnswerKind, Difference, HeldPlan, Identity, Records};
+use crate::records::{Answer, AnswerKind, Difference, HeldPlan, Identity, Records, RecordsError};
 
 /// What came of an answer.
 #[derive(Clone, Debug)]
@@ -149,8 +149,11 @@ fn adopt_on_volume(
     let (context, _) = held.by_server_clock(context);
     let context = &context;
     let state = context.state.open(policy).map_err(SweepError::Records)?;
-    // What is remembered may be what is broken; then nothing of it is kept.
-    let records = Records::read(Some(&held.hygiene.dir), state.as_ref()).unwrap_or_default();
+    let records = match Records::read(Some(&held.hygiene.dir), state.as_ref()) {
+        // What is remembered may be what is broken; then nothing of it is kept.
+        Err(RecordsError::Damaged(_)) => Records::default(),
+        read => read?,
+    };
     let journal = journal::read(&held.hygiene.journal, |_| ());
     let damaged = journal.as_ref().err().filter(|error| error.is_damage()).map(ToString::to_string);
     let seen = Volumes { root: Ok(&held.root), hygiene: Ok(Some(&held.hygiene)), journal, records: Ok(&records) };

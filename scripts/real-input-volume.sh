@@ -161,12 +161,10 @@ age "$volume/${lives[1]}"
 # A keep file that has run out keeps nothing.
 echo 2020-01-01 >"$volume/${victims[3]}/.hygiene-keep" && age "$volume/${victims[3]}"
 
-# More than one per cent of them would hold the sweep.
+# More than one per cent of them would hold the sweep, also once the victims are gone.
 near=$(uuid capitals) compact=$(uuid compact)
-if [ "$workspaces" -ge 200 ]; then
-    name=${near^^} && small "$name" && expect NearMatch "$name"
-    name=${compact//-/}---- && small "$name" && expect NearMatch "$name"
-fi
+if [ "$workspaces" -ge 150 ]; then name=${near^^} && small "$name" && expect NearMatch "$name"; fi
+if [ "$workspaces" -ge 300 ]; then name=${compact//-/}---- && small "$name" && expect NearMatch "$name"; fi
 name=$(uuid twins) && small "$name" && small "${name^^}" && expect DuplicateID "$name" && expect DuplicateID "${name^^}"
 name=cafe0000-$(uuid glob | cut -c 10-) && small "$name" && expect KeepGlob "$name"
 name=$(uuid keep file) && small "$name" && touch "$volume/$name/.hygiene-keep" && age "$volume/$name" && expect KeepFile "$name"

@@ -61,6 +61,8 @@ impl Act<'_> {
         let listed = folder.listed_inode(OsStr::new(WORKSPACE))?;
         if listed != Some(victim.root.inode) || !same_after_rename(&moved, &victim.root) {
             let why = "what was moved is not what was inspected; it was put back";
+            // Also where putting it back goes wrong.
+            self.acted.latched = Some(format!("{name}: {why}"));
             return Err(self.put_back(&folder, &step, Undone::NotTheSame(why.into())));
         }
         if let Err(undone) = self.still_nobodys(&folder, victim) {

@@ -32,6 +32,8 @@ impl Act<'_> {
             }
             None => self.settled(step, false, "it had not been moved"),
             Some(_) => {
+                let why = "a sweep that was killed had moved something else than it had inspected";
+                self.acted.latched = Some(format!("{}: {why}", step.name));
                 self.root.remove_placeholder(OsStr::new(&step.name))?;
                 let folder = self.hygiene.quarantine.open_dir(OsStr::new(step.entry.as_str()))?;
                 folder.rename_new(OsStr::new(WORKSPACE), self.root, OsStr::new(&step.name))?;

@@ -39,9 +39,9 @@ pub struct HeldPlan {
     pub message: String,
     /// Since when.
     pub since: Timestamp,
-    /// Whether approving it says that the number of live sessions is right.
-    #[serde(default)]
-    pub sessions_dropped: bool,
+    /// How many sessions were live, where their number is what held it: approving it says that it is right.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub live: Option<u64>,
     /// All its orphans, in name order.
     pub orphans: Vec<OrphanKey>,
 }
@@ -91,6 +91,8 @@ pub struct Answer {
     pub by: String,
     /// When.
     pub at: Timestamp,
+    /// What the volume was bound to then; see [`super::Identity::binding`].
+    pub binding: String,
     /// What held the plan, if anything did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
@@ -114,6 +116,16 @@ impl Answer {
 
     pub(super) fn remove(&self, held: &Dir) -> Result<(), String> {
         remove(held, &self.file())
+    }
+
+    /// Removes every answer in the folder `held`, whether it can be read or not.
+    pub(super) fn remove_all(held: &Dir) -> Result<(), String> {
+        for (name, _) in held.names().map_err(|e| e.to_string())? {
+            if let Some(name) = name.to_str().filter(|name| name.starts_with(ANSWER)) {
+                remove(held, name)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn all(held: &Dir) -> Result<Vec<Self>, RecordsError> {

@@ -49,6 +49,11 @@ impl Identity {
         Self { id, owner: none(), root: 0, efs: None, database: none(), query: none(), bound: now, approved: false }
     }
 
+    /// What belongs together, as one text: an answer that was given under another binding is not an answer here.
+    pub fn binding(&self) -> String {
+        format!("{} root {} database {} query {}", self.owner, self.root, self.database, self.query)
+    }
+
     /// Everything in which `now` differs.
     pub fn differences(&self, now: &Self) -> Vec<Difference> {
         let rows = [

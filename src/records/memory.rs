@@ -114,15 +114,16 @@ impl Memory {
         self.server_ahead_ms = seconds.saturating_mul(1_000);
     }
 
-    /// A person said that the number of live sessions is right as it is.
-    pub fn forget_live(&mut self) {
-        self.live.clear();
+    /// A person said that so many live sessions are right: from here on that is the number to fall from.
+    pub fn believe_live(&mut self, at: Timestamp, live: u64) {
+        self.live = vec![LiveCount { at, live }];
     }
 
-    /// The highest live count of the last seven days.
+    /// The highest live count of the last seven days; where nobody looked for that long, the highest that was known before.
     pub fn highest_live(&self, now: Timestamp) -> Option<u64> {
         let since = before(now, WINDOW);
-        self.live.iter().filter(|count| count.at >= since).map(|count| count.live).max()
+        let recent = self.live.iter().filter(|count| count.at >= since).map(|count| count.live).max();
+        recent.or_else(|| self.live.iter().map(|count| count.live).max())
     }
 
     /// Adds a live count, and forgets what is older than seven days.

@@ -81,6 +81,9 @@ impl Records {
             if bound { on_volume } else { Self { held: on_volume.held, answers: on_volume.answers, ..aside.clone() } };
         records.bound = bound;
         records.answers.extend(aside.answers);
+        // What was said of another volume, database or spec, or by another owner, is no answer to what is held here.
+        let binding = records.identity.as_ref().map(Identity::binding);
+        records.answers.retain(|answer| Some(&answer.binding) == binding.as_ref());
         records.answers.sort_by(|a, b| (a.at, &a.hash).cmp(&(b.at, &b.hash)));
         for answer in records.answers.clone() {
             records.apply(&answer);
@@ -113,10 +116,13 @@ impl Records {
     fn apply(&mut self, answer: &Answer) {
         let meant = self.held.as_ref().is_some_and(|held| held.hash == answer.hash);
         if meant && let Some(held) = self.held.take() {
-            // The person saw how many sessions are live, and said that it is right.
-            if answer.kind == AnswerKind::Approve && held.sessions_dropped {
-                self.memory.forget_live();
+            // The person saw how many sessions were live, and said that it is right.
+            if let Some(live) = held.live.filter(|_| answer.kind == AnswerKind::Approve) {
+                self.memory.believe_live(held.since, live);
             }
+        }
+        if answer.kind == AnswerKind::Dismiss {
+            self.approved.retain(|known| known.hash != answer.hash);
         }
         if answer.kind == AnswerKind::Approve {
             if let Some(identity) = &mut self.identity {
@@ -166,6 +172,17 @@ impl Records {
             }
         }
         Ok(())
+    }
+
+    /// Removes every answer that was left in `dir`, whatever it says.
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub fn forget_answers(dir: &Dir) -> Result<(), String> {
+        if dir.find(OsStr::new(HELD)).map_err(|e| e.to_string())?.is_none() {
+            return Ok(());
+        }
+        Answer::remove_all(&dir.open_dir(OsStr::new(HELD)).map_err(|e| e.to_string())?)
     }
 
     /// Forgets approvals of orphans that are gone or changed: `still` tells whether one is as it was.

@@ -67,9 +67,14 @@ pub async fn answer(
 ) -> Result<Answered, SweepError> {
     on_own_thread(move |handle| {
         let places = Places::open(&policy, &context)?;
-        let held = places.records()?.held;
+        let records = places.records()?;
+        let approved = records.approved.iter().find(|approval| approval.hash == hash);
+        let held = records.held.clone();
+        let mut identity = records.identity.clone();
         let (reason, orphans) = match (&held, kind) {
             (Some(held), _) if held.hash == hash => (Some(held.reason.clone()), held.orphans.clone()),
+            // An approval can be taken back, as far as it is not carried out.
+            (_, AnswerKind::Dismiss) if let Some(approved) = approved => (None, approved.orphans.clone()),
             (None, AnswerKind::Dismiss) => return Err(SweepError::NothingHeld),
             _ => {
                 let observed = read_only(&policy, &sources, &context, handle);
@@ -77,14 +82,24 @@ pub async fn answer(
                     let held = held.map(|held| held.hash);
                     return Err(SweepError::NoSuchPlan { wanted: hash, held, now: observed.plan.hash });
                 }
+                let like = identity.take().unwrap_or_else(|| Identity::unbound((context.new_id)(), context.clock.now()));
+                identity = identity_now(&policy, &observed.snapshot, &Identity { approved: false, ..like });
                 let reason = observed.plan.held.as_ref().map(|hold| hold.reason.word().to_owned());
                 (reason, orphan_keys(&observed.snapshot, &observed.plan))
             }
         };
-        let answer = Answer { kind, hash, by: context.actor.clone(), at: context.clock.now(), reason, orphans };
+        let identity = identity.ok_or_else(|| SweepError::Records("the volume is bound to nothing yet".into()))?;
+        let (by, at, binding) = (context.actor.clone(), context.clock.now(), identity.binding());
+        let answer = Answer { kind, hash, by, at, binding, reason, orphans };
         let left = match &places.hygiene {
-            Some(hygiene) if policy.mode == Mode::Enforce => answer.leave(&hygiene.dir).map(|()| true),
-            _ => context.state.ensure(&policy).and_then(|dir| answer.leave(&dir)).map(|()| false),
+            Some(hygiene) if policy.mode == Mode::Enforce && records.bound => answer.leave(&hygiene.dir).map(|()| true),
+            // Beside what it is an answer to: where nothing is remembered yet, that is written down first.
+            _ => context.state.ensure(&policy).and_then(|dir| {
+                if records.identity.is_none() {
+                    Records::write_identity(&dir, &identity)?;
+                }
+                answer.leave(&dir).map(|()| false)
+            }),
         };
         let on_volume = left.map_err(SweepError::Records)?;
         Ok(Answered { answer, on_volume })
@@ -92,9 +107,10 @@ pub async fn answer(
     .await
 }
 
-/// A plan that a gate holds says nothing: its sources did not answer, or did so in a way that is not believed.
+/// A plan that a gate holds says nothing: its sources did not answer, or did so in a way that is not believed. Nor does one
+/// of things that do not belong together.
 fn is_approvable(observed: &Observed) -> bool {
-    observed.plan.held.as_ref().is_none_or(|hold| hold.reason.kind() == HoldKind::Breaker)
+    observed.plan.held.as_ref().is_none_or(|hold| hold.reason.yields_to_approval())
 }
 
 /// What binding a volume anew changes.
@@ -129,7 +145,7 @@ pub async fn adopt(
             let mut adoption = adoption(&policy, &context, &observed)?;
             if really {
                 let dir = context.state.ensure(&policy).map_err(SweepError::Records)?;
-                forget(&dir, None, &adoption.after).map_err(SweepError::Records)?;
+                forget(&dir, None, adoption.before.as_ref(), &adoption.after).map_err(SweepError::Records)?;
                 adoption.done = true;
             }
             return Ok(adoption);
@@ -164,7 +180,7 @@ fn adopt_on_volume(
         tracing::warn!(damage, aside, "the damaged journal was set apart");
     }
     let ledger = if damaged.is_some() { Ledger::default() } else { seen.journal? };
-    forget(&held.hygiene.dir, state.as_ref(), &adoption.after).map_err(SweepError::Records)?;
+    forget(&held.hygiene.dir, state.as_ref(), records.identity.as_ref(), &adoption.after).map_err(SweepError::Records)?;
     let answers = Fresh { sources, handle, stop: &context.stop };
     let new_id = || EntryId::new((context.new_id)());
     let mut act = held.act(policy, context, &answers, &new_id, ledger, new_sweep(context));
@@ -208,12 +224,18 @@ fn adoption(policy: &Policy, context: &Context, observed: &Observed) -> Result<A
     Ok(Adoption { before, after, differences, damage: history.damage.clone(), done: false })
 }
 
-/// Binds anew: nothing that was approved, held or remembered under the old identity counts any more.
-fn forget(dir: &Dir, state: Option<&Dir>, identity: &Identity) -> Result<(), String> {
-    let answers = Records::read(Some(dir), state).map(|records| records.answers).unwrap_or_default();
-    let mut fresh = Records { answers, ..Records::default() };
+/// Binds anew: nothing that was approved, held or remembered under the old identity counts any more. Wherever it stops, what
+/// is left lets nothing go that no person approved since.
+fn forget(dir: &Dir, state: Option<&Dir>, before: Option<&Identity>, identity: &Identity) -> Result<(), String> {
+    if let Some(before) = before {
+        Records::write_identity(dir, &Identity { approved: false, ..before.clone() })?;
+    }
+    for place in [Some(dir), state].into_iter().flatten() {
+        Records::forget_answers(place)?;
+    }
+    let mut fresh = Records::default();
     fresh.memory.observed(identity.bound);
-    fresh.write_held(dir, state)?;
+    fresh.write_held(dir, None)?;
     fresh.memory.write(dir)?;
     Records::write_identity(dir, identity)
 }

@@ -10,7 +10,7 @@ use crate::fsio::Dir;
 use crate::journal::{self, Event, Remark};
 use crate::names::{EntryId, EntryName};
 use crate::observe::{InspectionNote, Reading, WalkOutcome};
-use crate::plan::{HoldKind, HoldReason, Resolution, identity_now, is_complete, orphan_keys};
+use crate::plan::{Hold, HoldKind, HoldReason, Resolution, identity_now, is_complete, orphan_keys};
 use crate::policy::Policy;
 use crate::records::{Answer, AnswerKind, HeldPlan, Identity, Memory, Records};
 
@@ -144,7 +144,8 @@ fn remark_answers(act: &mut Act<'_>, answers: &[Answer]) {
 fn take_over_answers(act: &mut Act<'_>, records: &mut Records, state: Option<&Dir>) {
     // Of a volume that is not bound yet the answers stay where they are until it is, and its journal stays empty: a record
     // without an identity beside it would say that the identity was lost.
-    if records.answers.is_empty() || !records.bound {
+    let ours = records.identity.as_ref().is_some_and(|identity| identity.owner == act.policy.owner());
+    if records.answers.is_empty() || !records.bound || !ours {
         return;
     }
     remark_answers(act, &records.answers);
@@ -175,7 +176,9 @@ fn latch(act: &mut Act<'_>, records: &mut Records, observed: &Observed, not_the_
         reason: reason.word().into(),
         message: cause.into(),
         since: plan.now,
-        sessions_dropped: reason == HoldReason::SessionsDropped,
+        live: (reason == HoldReason::SessionsDropped)
+            .then(|| observed.snapshot.sessions.complete().map(|sessions| sessions.ids.len()))
+            .flatten(),
         orphans: orphan_keys(&observed.snapshot, plan),
     };
     let why = format!("{}: {cause}; {} orphans", reason.word(), held.orphans.len());
@@ -206,7 +209,8 @@ pub(super) fn remember_report(policy: &Policy, context: &Context, observed: &Obs
         memory.write(&dir)?;
     }
     let like = || Identity::unbound((context.new_id)(), context.clock.now());
-    let like = before.identity.clone().unwrap_or_else(like);
+    // Here no identity is ever approved: the answers beside it are what counts, as long as they are about this one.
+    let like = Identity { approved: false, ..before.identity.clone().unwrap_or_else(like) };
     match identity_now(policy, &observed.snapshot, &like) {
         // A root or a database that changed stays on record as it was, until a person adopts the new one.
         Some(identity) if before.identity.as_ref() != Some(&identity) && !is_mismatch(observed) => {
@@ -252,7 +256,11 @@ fn look_back(memory: &mut Memory, policy: &Policy, observed: &Observed) {
     let Some(sessions) = seen.sessions.complete() else { return };
     // A stale or an empty answer, or that of another database, was no look at these sessions, whatever else holds the sweep.
     if is_complete(policy, seen, plan.now) {
-        memory.saw_live(plan.now, sessions.ids.len());
+        // Behind a gate no breaker is asked: what it would have compared with must not be forgotten meanwhile.
+        let gated = |hold: &Hold| hold.reason.kind() == HoldKind::Gate && hold.reason != HoldReason::SpecChanged;
+        if !plan.held.as_ref().is_some_and(gated) {
+            memory.saw_live(plan.now, sessions.ids.len());
+        }
         memory.observed(plan.now);
         memory.spec = Some(policy.digests.evidence.clone());
     }

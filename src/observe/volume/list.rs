@@ -99,7 +99,8 @@ fn quarantine_entry(root: &Dir, hygiene: &Hygiene, ledger: &Ledger, policy: &Pol
             Some(_) => read_keep_file(&dir.open_dir(OsStr::new(WORKSPACE)).map_err(text)?, policy).map_err(text)?,
             None => KeepFileState::Absent,
         };
-        let journalled = tree.is_some_and(|inode| ledger.moved(&id, inode));
+        let named = ledger.quarantined.get(&id).is_none_or(|moved| moved.name == sidecar.name);
+        let journalled = named && tree.is_some_and(|inode| ledger.moved(&id, inode));
         let name_taken = root.find(OsStr::new(&sidecar.name)).map_err(text)?.is_some();
         let sidecar = Reading::Complete(sidecar);
         Ok(QuarantineEntry { id: id.clone(), sidecar, tree, keep_file, journalled, name_taken })

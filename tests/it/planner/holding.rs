@@ -37,7 +37,7 @@ fn doubt(world: &mut World, way: u8) -> bool {
             return true;
         }
         6 => {
-            world.past.held = Some("TooManyOrphans");
+            world.past.held.get_or_insert("TooManyOrphans");
             return enforce;
         }
         7 => {

@@ -94,7 +94,7 @@ impl World {
             reason: reason.into(),
             message: "it was so".into(),
             since: self.now,
-            sessions_dropped: false,
+            live: None,
             orphans: Vec::new(),
         };
         let approval = |orphans: &Vec<OrphanKey>| Approval {

@@ -239,7 +239,7 @@ impl Scene {
             reason: reason.into(),
             message: message.into(),
             since: hours_ago(5),
-            sessions_dropped: false,
+            live: None,
             orphans: self.keys(names),
         });
     }

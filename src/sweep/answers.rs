@@ -82,7 +82,8 @@ pub async fn answer(
                     let held = held.map(|held| held.hash);
                     return Err(SweepError::NoSuchPlan { wanted: hash, held, now: observed.plan.hash });
                 }
-                let like = identity.take().unwrap_or_else(|| Identity::unbound((context.new_id)(), context.clock.now()));
+                let like =
+                    identity.take().unwrap_or_else(|| Identity::unbound((context.new_id)(), context.clock.now()));
                 identity = identity_now(&policy, &observed.snapshot, &Identity { approved: false, ..like });
                 let reason = observed.plan.held.as_ref().map(|hold| hold.reason.word().to_owned());
                 (reason, orphan_keys(&observed.snapshot, &observed.plan))
@@ -180,7 +181,8 @@ fn adopt_on_volume(
         tracing::warn!(damage, aside, "the damaged journal was set apart");
     }
     let ledger = if damaged.is_some() { Ledger::default() } else { seen.journal? };
-    forget(&held.hygiene.dir, state.as_ref(), records.identity.as_ref(), &adoption.after).map_err(SweepError::Records)?;
+    forget(&held.hygiene.dir, state.as_ref(), records.identity.as_ref(), &adoption.after)
+        .map_err(SweepError::Records)?;
     let answers = Fresh { sources, handle, stop: &context.stop };
     let new_id = || EntryId::new((context.new_id)());
     let mut act = held.act(policy, context, &answers, &new_id, ledger, new_sweep(context));

@@ -134,6 +134,37 @@ fn a_plan_seen_in_report_mode_can_be_approved_in_advance() {
 }
 
 #[test]
+fn an_approval_can_be_taken_back() {
+    let world = too_many();
+    let hash = holds(&world, HoldReason::TooManyOrphans).observed.plan.hash;
+    world.answer(AnswerKind::Approve, &hash).unwrap();
+    world.answer(AnswerKind::Dismiss, &hash).unwrap();
+    holds(&world, HoldReason::TooManyOrphans);
+}
+
+#[test]
+fn what_another_owner_says_is_no_answer_here() {
+    let mut world = too_many();
+    world.name = "another";
+    let theirs = holds(&world, HoldReason::OwnedByAnother).observed.plan.hash;
+    assert!(matches!(world.answer(AnswerKind::Approve, &theirs), Err(SweepError::NoSuchPlan { .. })));
+    world.name = "test";
+    holds(&world, HoldReason::TooManyOrphans);
+}
+
+#[test]
+fn an_approval_in_report_mode_is_of_the_query_it_was_given_for() {
+    let mut world = fresh(2);
+    world.part("mode", "Report");
+    let hash = swept(&world).observed.plan.hash;
+    world.answer(AnswerKind::Approve, &hash).unwrap();
+    world.part("workspaces", "{pattern: '^(?<session>[0-9A-Za-z-]{30,36})$', activity: Modified}");
+    swept(&world);
+    world.part("mode", "Enforce");
+    holds(&world, HoldReason::AwaitsApproval);
+}
+
+#[test]
 fn a_wrong_hash_says_which_plans_there_are() {
     let world = too_many();
     let hash = holds(&world, HoldReason::TooManyOrphans).observed.plan.hash;

@@ -102,6 +102,21 @@ fn a_drop_in_sessions_is_measured_against_seven_days() {
 }
 
 #[test]
+fn a_drop_behind_a_gate_is_not_forgotten() {
+    let mut world = approved(0);
+    (100..110).for_each(|n| world.set_live(&id(n), true));
+    assert_eq!(held(&swept(&world)), None);
+    world.part("suspend", "true");
+    (100..105).for_each(|n| world.set_live(&id(n), false));
+    for _ in 0..9 {
+        world.pass(DAY);
+        holds(&world, HoldReason::Suspended);
+    }
+    world.part("suspend", "false");
+    holds(&world, HoldReason::SessionsDropped);
+}
+
+#[test]
 fn ids_that_are_spelt_otherwise_stop_the_sweep() {
     let world = approved(1);
     world.set_live("cccccccc-0000-4000-8000-00000000abcd", true);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use tokio::runtime::Handle;
 
 use super::held::Held;
@@ -146,7 +147,8 @@ pub async fn adopt(
             let mut adoption = adoption(&policy, &context, &observed)?;
             if really {
                 let dir = context.state.ensure(&policy).map_err(SweepError::Records)?;
-                forget(&dir, None, adoption.before.as_ref(), &adoption.after).map_err(SweepError::Records)?;
+                forget(&dir, None, adoption.before.as_ref(), &adoption.after, SignedDuration::ZERO)
+                    .map_err(SweepError::Records)?;
                 adoption.done = true;
             }
             return Ok(adoption);
@@ -163,7 +165,7 @@ fn adopt_on_volume(
     handle: &Handle,
 ) -> Result<Adoption, SweepError> {
     let Some(held) = Held::take(policy, context)? else { return Err(SweepError::NothingThere(policy.root.clone())) };
-    let (context, _) = held.by_server_clock(context);
+    let (context, ahead) = held.by_server_clock(context);
     let context = &context;
     let state = context.state.open(policy).map_err(SweepError::Records)?;
     let records = match Records::read(Some(&held.hygiene.dir), state.as_ref()) {
@@ -181,7 +183,7 @@ fn adopt_on_volume(
         tracing::warn!(damage, aside, "the damaged journal was set apart");
     }
     let ledger = if damaged.is_some() { Ledger::default() } else { seen.journal? };
-    forget(&held.hygiene.dir, state.as_ref(), records.identity.as_ref(), &adoption.after)
+    forget(&held.hygiene.dir, state.as_ref(), records.identity.as_ref(), &adoption.after, ahead)
         .map_err(SweepError::Records)?;
     let answers = Fresh { sources, handle, stop: &context.stop };
     let new_id = || EntryId::new((context.new_id)());
@@ -228,7 +230,13 @@ fn adoption(policy: &Policy, context: &Context, observed: &Observed) -> Result<A
 
 /// Binds anew: nothing that was approved, held or remembered under the old identity counts any more. Wherever it stops, what
 /// is left lets nothing go that no person approved since.
-fn forget(dir: &Dir, state: Option<&Dir>, before: Option<&Identity>, identity: &Identity) -> Result<(), String> {
+fn forget(
+    dir: &Dir,
+    state: Option<&Dir>,
+    before: Option<&Identity>,
+    identity: &Identity,
+    ahead: SignedDuration,
+) -> Result<(), String> {
     if let Some(before) = before {
         Records::write_identity(dir, &Identity { approved: false, ..before.clone() })?;
     }
@@ -237,6 +245,7 @@ fn forget(dir: &Dir, state: Option<&Dir>, before: Option<&Identity>, identity: &
     }
     let mut fresh = Records::default();
     fresh.memory.observed(identity.bound);
+    fresh.memory.saw_server_ahead(ahead);
     fresh.write_held(dir, None)?;
     fresh.memory.write(dir)?;
     Records::write_identity(dir, identity)

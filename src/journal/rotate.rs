@@ -58,7 +58,9 @@ pub(super) fn rotate(dir: &Dir, ledger: &Ledger, now: Timestamp) -> Result<(), J
     let dropped = match oldest_not_needed(dir, ledger, dropped, now)? {
         None => dropped,
         Some(anchor) => {
-            let text = serde_json::to_vec(&anchor).unwrap_or_default();
+            let damaged =
+                |e: serde_json::Error| JournalError::Damaged { file: ANCHOR.into(), line: 1, why: e.to_string() };
+            let text = serde_json::to_vec(&anchor).map_err(damaged)?;
             dir.replace_file(OsStr::new(ANCHOR), &text)?;
             anchor.seq
         }

@@ -42,7 +42,7 @@ pub fn gate(state: &State, model: &Model, call: &Call) -> Option<&'static str> {
 }
 
 /// Why only what was approved may go, and nothing may be condemned.
-pub fn breaker(state: &State, model: &Model, call: &Call, window: i64) -> Option<&'static str> {
+pub fn breaker(state: &State, model: &Model, call: &Call, live_since: i64) -> Option<&'static str> {
     if call.held {
         return Some("a plan is held");
     }
@@ -54,7 +54,7 @@ pub fn breaker(state: &State, model: &Model, call: &Call, window: i64) -> Option
         |what: Mischief| !matches!(what, Mischief::Kill | Mischief::Stop | Mischief::OrdersChange | Mischief::Slow);
     let listing = state.listing.as_ref().filter(|_| !state.fired.as_ref().is_some_and(|f| tampered(f.what)))?;
     let live = listing.live.len() as u64;
-    let counts = model.live.iter().filter(|(at, _)| *at > state.now - window);
+    let counts = model.live.iter().filter(|(at, _)| *at > live_since);
     let highest = counts.map(|(_, count)| *count).max().unwrap_or(0);
     if (highest.saturating_sub(live)) * 100 > highest * 30 {
         return Some("the number of live sessions fell");
@@ -96,15 +96,14 @@ pub fn quarantined(
         demand!(before.newest + spec.min_age() <= state.now, "{what}, active {} s ago", state.now - before.newest);
         demand!(!before.keep.pins(state.now), "{what}, and a keep file pins it");
         demand!(spec.evidence.keep == 0 || slot != KEPT_BY_GLOB, "{what}, and a glob keeps it");
-        let asked = |named: bool| {
-            state.asked.iter().rfind(|asked| asked.slot == slot && (asked.named == Some(before.inode)) == named)
-        };
-        let first = asked(true);
-        let no = first.is_some_and(|asked| asked.live == Some(false) && asked.took <= OLDEST_ANSWER);
-        demand!(no, "{what} on the answer {first:?}");
+        // The last answer about it under its name, and the one after the rename. Later ones may be about an older tree.
+        let mine: Vec<_> = state.asked.iter().filter(|asked| asked.slot == slot).collect();
+        let first = mine.iter().rposition(|asked| asked.named == Some(before.inode));
+        let no = first.is_some_and(|at| mine[at].live == Some(false) && mine[at].took <= OLDEST_ANSWER);
+        demand!(no, "{what} on the answers {mine:?}");
         if !call.killed {
-            let last = asked(false);
-            demand!(last.is_some_and(|asked| asked.live == Some(false)), "{what} with the last answer {last:?}");
+            let next = first.and_then(|at| mine.get(at + 1));
+            demand!(next.is_some_and(|asked| asked.live == Some(false)), "{what} with the last answer {next:?}");
             let root_touched = tree.touched && (tree.root > before.root || tree.keep != before.keep);
             demand!(!root_touched, "{what}, its root touched meanwhile");
         }
@@ -141,7 +140,7 @@ pub fn condemned(state: &State, model: &Model, call: &Call, moves: &Moves, held:
         demand!(call.spec.evidence.keep == 0 || slot != KEPT_BY_GLOB, "{what}, and a glob keeps it");
         demand!(!tree.keep.pins(state.now), "{what}, and a keep file pins it");
         demand!(!tree.dirty, "{what}, and it was written to");
-        let last = state.asked.iter().rfind(|asked| asked.slot == slot);
+        let last = state.asked.iter().rfind(|asked| asked.slot == slot && asked.quarantined.contains(&tree.inode));
         let no = last.is_some_and(|asked| asked.live == Some(false) && asked.took <= OLDEST_ANSWER);
         demand!(no, "{what} on the answer {last:?}");
     }

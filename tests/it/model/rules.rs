@@ -31,6 +31,8 @@ pub struct Model {
     pub planned: Option<Vec<Evidence>>,
     /// When how many sessions were live.
     pub live: Vec<(i64, u64)>,
+    /// Since when they count: a person may have said that so few are right.
+    pub live_since: i64,
     /// Whether something may be remembered in the state directory that speaks against binding the volume.
     pub aside: bool,
     /// Until when a sweep may do less than it could, since one did not end as it meant to.
@@ -86,8 +88,9 @@ pub fn judge(state: &mut State, model: &mut Model, call: &Call) -> Result<Moves,
     let moves = moves(state, call)?;
     bind(state, model, call)?;
     let gate = gate(state, model, call);
-    let held_for = |window| breaker(state, model, call, window);
-    let (breaker, perhaps) = (held_for(AT_LEAST), held_for(AT_MOST));
+    let held_for = |since| breaker(state, model, call, since);
+    let since = model.live_since.max(state.now - AT_LEAST);
+    let (breaker, perhaps) = (held_for(since), held_for(state.now - AT_MOST));
     quarantined(state, model, call, &moves, gate, breaker)?;
     condemned(state, model, call, &moves, gate.or(breaker))?;
     stopped(state, &moves)?;

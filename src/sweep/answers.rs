@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use tokio::runtime::Handle;
 
 use super::held::Held;
@@ -128,7 +129,8 @@ pub async fn adopt(
             let mut adoption = adoption(&policy, &context, &observed)?;
             if really {
                 let dir = context.state.ensure(&policy).map_err(SweepError::Records)?;
-                forget(&dir, None, &adoption.after).map_err(SweepError::Records)?;
+                let before = Records::read(None, Some(&dir)).unwrap_or_default();
+                forget(&dir, None, &adoption.after, before.memory.server_ahead()).map_err(SweepError::Records)?;
                 adoption.done = true;
             }
             return Ok(adoption);
@@ -145,7 +147,7 @@ fn adopt_on_volume(
     handle: &Handle,
 ) -> Result<Adoption, SweepError> {
     let Some(held) = Held::take(policy, context)? else { return Err(SweepError::NothingThere(policy.root.clone())) };
-    let (context, _) = held.by_server_clock(context);
+    let (context, ahead) = held.by_server_clock(context);
     let context = &context;
     let state = context.state.open(policy).map_err(SweepError::Records)?;
     // What is remembered may be what is broken; then nothing of it is kept.
@@ -160,7 +162,7 @@ fn adopt_on_volume(
         tracing::warn!(damage, aside, "the damaged journal was set apart");
     }
     let ledger = if damaged.is_some() { Ledger::default() } else { seen.journal? };
-    forget(&held.hygiene.dir, state.as_ref(), &adoption.after).map_err(SweepError::Records)?;
+    forget(&held.hygiene.dir, state.as_ref(), &adoption.after, ahead).map_err(SweepError::Records)?;
     let answers = Fresh { sources, handle, stop: &context.stop };
     let new_id = || EntryId::new((context.new_id)());
     let mut act = held.act(policy, context, &answers, &new_id, ledger, new_sweep(context));
@@ -205,10 +207,12 @@ fn adoption(policy: &Policy, context: &Context, observed: &Observed) -> Result<A
 }
 
 /// Binds anew: nothing that was approved, held or remembered under the old identity counts any more.
-fn forget(dir: &Dir, state: Option<&Dir>, identity: &Identity) -> Result<(), String> {
+/// Only how far the file server's clock is ahead is no matter of identity: the plan that follows is made by it.
+fn forget(dir: &Dir, state: Option<&Dir>, identity: &Identity, ahead: SignedDuration) -> Result<(), String> {
     let answers = Records::read(Some(dir), state).map(|records| records.answers).unwrap_or_default();
     let mut fresh = Records { answers, ..Records::default() };
     fresh.memory.observed(identity.bound);
+    fresh.memory.saw_server_ahead(ahead);
     fresh.write_held(dir, state)?;
     fresh.memory.write(dir)?;
     Records::write_identity(dir, identity)

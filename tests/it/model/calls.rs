@@ -183,6 +183,7 @@ impl Sequence<'_> {
         })?;
         if adopted.is_ok_and(|adoption| adoption.done) && self.spec.enforce {
             let state = self.world.state();
+            self.skew = state.skew;
             let db = state.listing.as_ref().map_or(Db::Fine, |listing| listing.db);
             let Model { spent, disturbed, .. } = std::mem::take(&mut self.model);
             self.model = Model {

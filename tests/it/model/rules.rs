@@ -138,7 +138,9 @@ fn moves(state: &mut State, call: &Call) -> Result<Moves, String> {
             let bytes = tree.compare(&found.path).map_err(|why| format!("{what} is not as it was left: {why}"))?;
             if moves.quarantined.last() == Some(&index) {
                 tree.entered = (now, call.spec.retention * HOUR);
-                tree.bytes = bytes;
+                // What was written into it while it was moved is not what was counted.
+                let same = call.before.get(index).is_some_and(|before| before.files == tree.files);
+                tree.bytes = if same { bytes } else { 0 };
             }
         }
         if place == Place::Quarantine {

@@ -165,8 +165,9 @@ impl Sequence<'_> {
             (Ok(_), Which::Wrong) => Err("an unknown hash was answered".into()),
             (Ok(answered), _) if approve => {
                 self.model.confirmed = true;
-                let keys = answered.answer.orphans.iter();
-                self.model.approved.extend(keys.map(|key| (key.inode, key.changed.as_nanosecond())));
+                let keys = answered.answer.orphans.iter().map(|key| (key.inode, key.changed.as_nanosecond()));
+                self.model.approved.extend(keys.clone());
+                self.model.in_line.extend(keys);
                 // The person saw how many sessions are live, where that is what the plan was held for.
                 if dropped && Some(answered.answer.hash.to_string()) == held {
                     self.model.live_since = self.world.state().now;

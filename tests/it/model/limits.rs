@@ -1,5 +1,7 @@
 //! What may go, and what must.
 
+use std::collections::BTreeSet;
+
 use super::actions::{DAY, Db, HOUR, Mischief};
 use super::rules::{Call, Kind, Model, Moves, demand};
 use super::spec::KEPT_BY_GLOB;
@@ -147,6 +149,13 @@ pub fn condemned(state: &State, model: &Model, call: &Call, moves: &Moves, held:
     Ok(())
 }
 
+/// Whether nothing but the inside of a tree can keep it.
+pub fn is_orphan(tree: &Tree, call: &Call, live: &BTreeSet<u32>, now: i64) -> bool {
+    let globbed = call.spec.evidence.keep == 1 && tree.slot == KEPT_BY_GLOB;
+    let kept = live.contains(&tree.slot) || globbed || tree.keep.pins(now);
+    !kept && tree.root + call.spec.min_age() <= now
+}
+
 /// What may go goes, as far as the limits let it: a sweep that moves nothing is no guard.
 pub fn went(state: &State, model: &Model, call: &Call, moves: &Moves, breaker: Option<&str>) -> Result<(), String> {
     let Some(listing) = state.listing.as_ref() else { return Ok(()) };
@@ -161,11 +170,9 @@ pub fn went(state: &State, model: &Model, call: &Call, moves: &Moves, breaker: O
     }
     let stayed = |(now, before): &(&Tree, &Tree)| now.place == Place::Named && before.place == Place::Named;
     for (tree, _) in state.trees.iter().zip(&call.before).filter(stayed) {
-        let approved = model.approved.contains(&(tree.inode, tree.changed));
-        let globbed = spec.evidence.keep == 1 && tree.slot == KEPT_BY_GLOB;
-        let kept = listing.live.contains(&tree.slot) || globbed || tree.keep.pins(state.now);
+        let approved = model.in_line.contains(&(tree.inode, tree.changed));
         let idle = tree.newest + spec.min_age() <= state.now;
-        let may = idle && !kept && (breaker.is_none() || approved);
+        let may = idle && is_orphan(tree, call, &listing.live, state.now) && (breaker.is_none() || approved);
         demand!(!may, "nothing keeps the tree of slot {}, and it was not moved", tree.slot);
     }
     Ok(())

@@ -8,7 +8,7 @@ use workspace_hygiene::journal::{self, Event, Op, Record};
 use workspace_hygiene::observe::Sidecar;
 
 use super::actions::{DAY, Db, HOUR, Mischief};
-use super::limits::{AT_LEAST, AT_MOST, believed, breaker, condemned, gate, quarantined, went};
+use super::limits::{AT_LEAST, AT_MOST, believed, breaker, condemned, gate, is_orphan, quarantined, went};
 use super::spec::{Evidence, KEPT_BY_GLOB, Spec};
 use super::volume::{Place, Tree};
 use super::world::State;
@@ -23,6 +23,8 @@ pub struct Model {
     pub confirmed: bool,
     /// Inode and ctime of every root that was approved.
     pub approved: BTreeSet<(u64, i128)>,
+    /// Those of them that were orphans in every sweep since: an approval of what is none any more is forgotten.
+    pub in_line: BTreeSet<(u64, i128)>,
     /// When something was quarantined, and its bytes.
     pub spent: Vec<(i64, u64)>,
     /// Since when the volume is watched without a gap, and when it was last looked at.
@@ -245,6 +247,11 @@ fn recorded(state: &State, call: &Call, moves: &Moves) -> Result<(), String> {
 fn learn(state: &State, model: &mut Model, call: &Call) {
     if call.kind != Kind::Sweep {
         return;
+    }
+    if let Some(listing) = &state.listing {
+        let orphan = |tree: &&Tree| tree.place == Place::Named && is_orphan(tree, call, &listing.live, state.now);
+        let keys: BTreeSet<_> = state.trees.iter().filter(orphan).map(|tree| (tree.inode, tree.changed)).collect();
+        model.in_line.retain(|key| keys.contains(key));
     }
     let complete = believed(state, model).cloned();
     if state.fired.is_some() || complete.as_ref().is_some_and(|listing| listing.db == Db::HalfBroken) {

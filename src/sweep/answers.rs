@@ -15,7 +15,7 @@ use crate::observe::Reading;
 use crate::observe::volume::Hygiene;
 use crate::plan::{HoldKind, identity_now, orphan_keys};
 use crate::policy::{Mode, Policy};
-use crate::records::{Answer, AnswerKind, Difference, HeldPlan, Identity, Records, RecordsError};
+use crate::records::{Answer, AnswerKind, Difference, HeldPlan, Identity, Memory, Records, RecordsError};
 
 /// What came of an answer.
 #[derive(Clone, Debug)]
@@ -147,8 +147,12 @@ pub async fn adopt(
             let mut adoption = adoption(&policy, &context, &observed)?;
             if really {
                 let dir = context.state.ensure(&policy).map_err(SweepError::Records)?;
-                forget(&dir, None, adoption.before.as_ref(), &adoption.after, SignedDuration::ZERO)
-                    .map_err(SweepError::Records)?;
+                // How far the file server's clock is ahead is no matter of identity: the plan that follows is made by it.
+                let ahead = match Memory::read(&dir) {
+                    Err(RecordsError::Damaged(_)) => SignedDuration::ZERO,
+                    memory => memory?.server_ahead(),
+                };
+                forget(&dir, None, adoption.before.as_ref(), &adoption.after, ahead).map_err(SweepError::Records)?;
                 adoption.done = true;
             }
             return Ok(adoption);

@@ -153,6 +153,9 @@ impl Sequence<'_> {
             Which::Current => self.plan()?.plan.hash.to_string(),
             Which::Wrong => "0123456789abcdef0123456789abcdef".into(),
         };
+        let held = self.held();
+        let plan = self.world.state().volume.join(".hygiene/held/plan.json");
+        let dropped = fs::read_to_string(plan).is_ok_and(|text| text.contains("\"sessionsDropped\": true"));
         let kind = if approve { AnswerKind::Approve } else { AnswerKind::Dismiss };
         let wanted = PlanHash::new(hash);
         let answered = self.call(Kind::Still, None, async move |policy, sources, context| {
@@ -162,10 +165,13 @@ impl Sequence<'_> {
             (Ok(_), Which::Wrong) => Err("an unknown hash was answered".into()),
             (Ok(answered), _) if approve => {
                 self.model.confirmed = true;
-                let keys = answered.answer.orphans.iter();
-                self.model.approved.extend(keys.map(|key| (key.inode, key.changed.as_nanosecond())));
-                // The person saw how many sessions are live.
-                self.model.live.clear();
+                let keys = answered.answer.orphans.iter().map(|key| (key.inode, key.changed.as_nanosecond()));
+                self.model.approved.extend(keys.clone());
+                self.model.in_line.extend(keys);
+                // The person saw how many sessions are live, where that is what the plan was held for.
+                if dropped && Some(answered.answer.hash.to_string()) == held {
+                    self.model.live_since = self.world.state().now;
+                }
                 Ok(())
             }
             _ => Ok(()),
@@ -178,6 +184,7 @@ impl Sequence<'_> {
         })?;
         if adopted.is_ok_and(|adoption| adoption.done) && self.spec.enforce {
             let state = self.world.state();
+            self.skew = state.skew;
             let db = state.listing.as_ref().map_or(Db::Fine, |listing| listing.db);
             let Model { spent, disturbed, .. } = std::mem::take(&mut self.model);
             self.model = Model {

@@ -1,5 +1,7 @@
 //! What may go, and what must.
 
+use std::collections::BTreeSet;
+
 use super::actions::{DAY, Db, GAP, HOUR, Mischief};
 use super::rules::{Call, Kind, Model, Moves, demand};
 use super::spec::KEPT_BY_GLOB;
@@ -42,7 +44,7 @@ pub fn gate(state: &State, model: &Model, call: &Call) -> Option<&'static str> {
 }
 
 /// Why only what was approved may go, and nothing may be condemned.
-pub fn breaker(state: &State, model: &Model, call: &Call, window: i64) -> Option<&'static str> {
+pub fn breaker(state: &State, model: &Model, call: &Call, live_since: i64) -> Option<&'static str> {
     if call.held {
         return Some("a plan is held");
     }
@@ -54,7 +56,7 @@ pub fn breaker(state: &State, model: &Model, call: &Call, window: i64) -> Option
         |what: Mischief| !matches!(what, Mischief::Kill | Mischief::Stop | Mischief::OrdersChange | Mischief::Slow);
     let listing = state.listing.as_ref().filter(|_| !state.fired.as_ref().is_some_and(|f| tampered(f.what)))?;
     let live = listing.live.len() as u64;
-    let counts = model.live.iter().filter(|(at, _)| *at > state.now - window);
+    let counts = model.live.iter().filter(|(at, _)| *at > live_since);
     let highest = counts.map(|(_, count)| *count).max().unwrap_or(0);
     if (highest.saturating_sub(live)) * 100 > highest * 30 {
         return Some("the number of live sessions fell");
@@ -96,15 +98,14 @@ pub fn quarantined(
         demand!(before.newest + spec.min_age() <= state.now, "{what}, active {} s ago", state.now - before.newest);
         demand!(!before.keep.pins(state.now), "{what}, and a keep file pins it");
         demand!(spec.evidence.keep == 0 || slot != KEPT_BY_GLOB, "{what}, and a glob keeps it");
-        let asked = |named: bool| {
-            state.asked.iter().rfind(|asked| asked.slot == slot && (asked.named == Some(before.inode)) == named)
-        };
-        let first = asked(true);
-        let no = first.is_some_and(|asked| asked.live == Some(false) && asked.took <= OLDEST_ANSWER);
-        demand!(no, "{what} on the answer {first:?}");
+        // The last answer about it under its name, and the one after the rename. Later ones may be about an older tree.
+        let mine: Vec<_> = state.asked.iter().filter(|asked| asked.slot == slot).collect();
+        let first = mine.iter().rposition(|asked| asked.named == Some(before.inode));
+        let no = first.is_some_and(|at| mine[at].live == Some(false) && mine[at].took <= OLDEST_ANSWER);
+        demand!(no, "{what} on the answers {mine:?}");
         if !call.killed {
-            let last = asked(false);
-            demand!(last.is_some_and(|asked| asked.live == Some(false)), "{what} with the last answer {last:?}");
+            let next = first.and_then(|at| mine.get(at + 1));
+            demand!(next.is_some_and(|asked| asked.live == Some(false)), "{what} with the last answer {next:?}");
             let root_touched = tree.touched && (tree.root > before.root || tree.keep != before.keep);
             demand!(!root_touched, "{what}, its root touched meanwhile");
         }
@@ -141,11 +142,18 @@ pub fn condemned(state: &State, model: &Model, call: &Call, moves: &Moves, held:
         demand!(call.spec.evidence.keep == 0 || slot != KEPT_BY_GLOB, "{what}, and a glob keeps it");
         demand!(!tree.keep.pins(state.now), "{what}, and a keep file pins it");
         demand!(!tree.dirty, "{what}, and it was written to");
-        let last = state.asked.iter().rfind(|asked| asked.slot == slot);
+        let last = state.asked.iter().rfind(|asked| asked.slot == slot && asked.quarantined.contains(&tree.inode));
         let no = last.is_some_and(|asked| asked.live == Some(false) && asked.took <= OLDEST_ANSWER);
         demand!(no, "{what} on the answer {last:?}");
     }
     Ok(())
+}
+
+/// Whether nothing but the inside of a tree can keep it.
+pub fn is_orphan(tree: &Tree, call: &Call, live: &BTreeSet<u32>, now: i64) -> bool {
+    let globbed = call.spec.evidence.keep == 1 && tree.slot == KEPT_BY_GLOB;
+    let kept = live.contains(&tree.slot) || globbed || tree.keep.pins(now);
+    !kept && tree.root + call.spec.min_age() <= now
 }
 
 /// What may go goes, as far as the limits let it: a sweep that moves nothing is no guard.
@@ -162,11 +170,9 @@ pub fn went(state: &State, model: &Model, call: &Call, moves: &Moves, breaker: O
     }
     let stayed = |(now, before): &(&Tree, &Tree)| now.place == Place::Named && before.place == Place::Named;
     for (tree, _) in state.trees.iter().zip(&call.before).filter(stayed) {
-        let approved = model.approved.contains(&(tree.inode, tree.changed));
-        let globbed = spec.evidence.keep == 1 && tree.slot == KEPT_BY_GLOB;
-        let kept = listing.live.contains(&tree.slot) || globbed || tree.keep.pins(state.now);
+        let approved = model.in_line.contains(&(tree.inode, tree.changed));
         let idle = tree.newest + spec.min_age() <= state.now;
-        let may = idle && !kept && (breaker.is_none() || approved);
+        let may = idle && is_orphan(tree, call, &listing.live, state.now) && (breaker.is_none() || approved);
         demand!(!may, "nothing keeps the tree of slot {}, and it was not moved", tree.slot);
     }
     Ok(())

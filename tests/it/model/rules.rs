@@ -8,7 +8,7 @@ use workspace_hygiene::journal::{self, Event, Op, Record};
 use workspace_hygiene::observe::Sidecar;
 
 use super::actions::{DAY, Db, GAP, HOUR, Mischief};
-use super::limits::{AT_LEAST, AT_MOST, believed, breaker, condemned, gate, quarantined, went};
+use super::limits::{AT_LEAST, AT_MOST, believed, breaker, condemned, gate, is_orphan, quarantined, went};
 use super::spec::{Evidence, KEPT_BY_GLOB, Spec};
 use super::volume::{Place, Tree};
 use super::world::State;
@@ -23,6 +23,8 @@ pub struct Model {
     pub confirmed: bool,
     /// Inode and ctime of every root that was approved.
     pub approved: BTreeSet<(u64, i128)>,
+    /// Those of them that were orphans in every sweep since: an approval of what is none any more is forgotten.
+    pub in_line: BTreeSet<(u64, i128)>,
     /// When something was quarantined, and its bytes.
     pub spent: Vec<(i64, u64)>,
     /// Since when the volume is watched without a gap, and when it was last looked at.
@@ -31,6 +33,8 @@ pub struct Model {
     pub planned: Option<Vec<Evidence>>,
     /// When how many sessions were live.
     pub live: Vec<(i64, u64)>,
+    /// Since when they count: a person may have said that so few are right.
+    pub live_since: i64,
     /// Whether something may be remembered in the state directory that speaks against binding the volume.
     pub aside: bool,
     /// Until when a sweep may do less than it could, since one did not end as it meant to.
@@ -86,8 +90,9 @@ pub fn judge(state: &mut State, model: &mut Model, call: &Call) -> Result<Moves,
     let moves = moves(state, call)?;
     bind(state, model, call)?;
     let gate = gate(state, model, call);
-    let held_for = |window| breaker(state, model, call, window);
-    let (breaker, perhaps) = (held_for(AT_LEAST), held_for(AT_MOST));
+    let held_for = |since| breaker(state, model, call, since);
+    let since = model.live_since.max(state.now - AT_LEAST);
+    let (breaker, perhaps) = (held_for(since), held_for(state.now - AT_MOST));
     quarantined(state, model, call, &moves, gate, breaker)?;
     condemned(state, model, call, &moves, gate.or(breaker))?;
     stopped(state, &moves)?;
@@ -135,7 +140,9 @@ fn moves(state: &mut State, call: &Call) -> Result<Moves, String> {
             let bytes = tree.compare(&found.path).map_err(|why| format!("{what} is not as it was left: {why}"))?;
             if moves.quarantined.last() == Some(&index) {
                 tree.entered = (now, call.spec.retention * HOUR);
-                tree.bytes = bytes;
+                // What was written into it while it was moved is not what was counted.
+                let same = call.before.get(index).is_some_and(|before| before.files == tree.files);
+                tree.bytes = if same { bytes } else { 0 };
             }
         }
         if place == Place::Quarantine {
@@ -240,6 +247,11 @@ fn recorded(state: &State, call: &Call, moves: &Moves) -> Result<(), String> {
 fn learn(state: &State, model: &mut Model, call: &Call) {
     if call.kind != Kind::Sweep {
         return;
+    }
+    if let Some(listing) = &state.listing {
+        let orphan = |tree: &&Tree| tree.place == Place::Named && is_orphan(tree, call, &listing.live, state.now);
+        let keys: BTreeSet<_> = state.trees.iter().filter(orphan).map(|tree| (tree.inode, tree.changed)).collect();
+        model.in_line.retain(|key| keys.contains(key));
     }
     let complete = believed(state, model).cloned();
     if state.fired.is_some() || complete.as_ref().is_some_and(|listing| listing.db == Db::HalfBroken) {

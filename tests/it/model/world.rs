@@ -33,13 +33,15 @@ pub struct Row {
 }
 
 /// What the store answered about one id.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Asked {
     pub slot: u32,
     pub live: Option<bool>,
     pub took: u64,
     /// Inode of what was under the name then.
     pub named: Option<u64>,
+    /// Inodes of the trees of that name that were in quarantine then.
+    pub quarantined: Vec<u64>,
 }
 
 /// What the store answered when it was asked for all ids.
@@ -303,7 +305,11 @@ impl SessionStore for World {
         let live = if state.db() == Db::HalfBroken { None } else { state.live().map(|live| live.contains(&slot)) };
         let named = inode(&state.volume.join(id(slot)));
         let took = state.uptime - before;
-        state.asked.push(Asked { slot, live, took, named });
+        let in_quarantine = |tree: &&Tree| {
+            tree.slot == slot && tree.find(&state.volume).is_some_and(|found| found.place == Place::Quarantine)
+        };
+        let quarantined = state.trees.iter().filter(in_quarantine).map(|tree| tree.inode).collect();
+        state.asked.push(Asked { slot, live, took, named, quarantined });
         live.map_or_else(|| Reading::Unavailable("connection reset".into()), Reading::Complete)
     }
 }

@@ -10,7 +10,7 @@ use crate::fsio::Dir;
 use crate::journal::{self, Event, Remark};
 use crate::names::{EntryId, EntryName};
 use crate::observe::{InspectionNote, Reading, WalkOutcome};
-use crate::plan::{Hold, HoldKind, HoldReason, Resolution, identity_now, is_complete, orphan_keys};
+use crate::plan::{HoldKind, HoldReason, Resolution, identity_now, is_complete, orphan_keys};
 use crate::policy::Policy;
 use crate::records::{Answer, AnswerKind, HeldPlan, Identity, Memory, Records};
 
@@ -256,11 +256,10 @@ fn look_back(memory: &mut Memory, policy: &Policy, observed: &Observed) {
     let Some(sessions) = seen.sessions.complete() else { return };
     // A stale or an empty answer, or that of another database, was no look at these sessions, whatever else holds the sweep.
     if is_complete(policy, seen, plan.now) {
-        // Behind a gate no breaker is asked: what it would have compared with must not be forgotten meanwhile.
-        let gated = |hold: &Hold| hold.reason.kind() == HoldKind::Gate && hold.reason != HoldReason::SpecChanged;
-        if !plan.held.as_ref().is_some_and(gated) {
-            memory.saw_live(plan.now, sessions.ids.len());
-        }
+        // Behind a gate no breaker is asked: the number that it would have compared with must not grow old meanwhile.
+        let gated = plan.held.as_ref().is_some_and(|hold| hold.reason.kind() == HoldKind::Gate);
+        let highest = memory.highest_live(plan.now).filter(|_| gated).unwrap_or(0);
+        memory.saw_live(plan.now, highest.max(sessions.ids.len()));
         memory.observed(plan.now);
         memory.spec = Some(policy.digests.evidence.clone());
     }

@@ -1,5 +1,6 @@
 //! The calls of the library, each judged when it is over.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use workspace_hygiene::stop::Stop;
 use workspace_hygiene::sweep::{self, Context, Observed, Sources, SweepError, Swept};
 
 use super::actions::{Db, Mischief, Trick, Which};
-use super::rules::{Call, Kind, Model, judge};
+use super::rules::{Approval, Call, Kind, Model, judge};
 use super::run::Sequence;
 use super::volume::manifest;
 use super::world::State;
@@ -50,12 +51,19 @@ impl Sequence<'_> {
         (!answered).then_some(hash)
     }
 
+    /// What the stored plan says under this key.
+    fn held_as(&self, key: &str) -> Option<String> {
+        let text = fs::read_to_string(self.world.state().volume.join(".hygiene/held/plan.json")).ok()?;
+        let value = serde_json::from_str::<serde_json::Value>(&text).ok()?[key].clone();
+        (!value.is_null()).then(|| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
     /// Calls the library, and judges what came of it.
     pub fn call<T, F>(&mut self, kind: Kind, trick: Option<Trick>, work: F) -> Result<Result<T, SweepError>, String>
     where
         F: AsyncFnOnce(Arc<workspace_hygiene::policy::Policy>, Sources, Context) -> Result<T, SweepError>,
     {
-        let held = self.held().is_some();
+        let held = self.held().map(|_| self.held_as("reason").unwrap_or_default());
         let before = {
             let mut state = self.world.state();
             state.stop = Stop::default();
@@ -154,8 +162,7 @@ impl Sequence<'_> {
             Which::Wrong => "0123456789abcdef0123456789abcdef".into(),
         };
         let held = self.held();
-        let plan = self.world.state().volume.join(".hygiene/held/plan.json");
-        let dropped = fs::read_to_string(plan).is_ok_and(|text| text.contains("\"sessionsDropped\": true"));
+        let dropped = self.held_as("live").and_then(|live| live.parse::<u64>().ok());
         let kind = if approve { AnswerKind::Approve } else { AnswerKind::Dismiss };
         let wanted = PlanHash::new(hash);
         let answered = self.call(Kind::Still, None, async move |policy, sources, context| {
@@ -165,13 +172,27 @@ impl Sequence<'_> {
             (Ok(_), Which::Wrong) => Err("an unknown hash was answered".into()),
             (Ok(answered), _) if approve => {
                 self.model.confirmed = true;
+                // What it is an answer to is remembered beside it, until the volume itself is bound.
+                self.model.aside |= self.model.bound.is_none();
                 let keys = answered.answer.orphans.iter().map(|key| (key.inode, key.changed.as_nanosecond()));
-                self.model.approved.extend(keys.clone());
-                self.model.in_line.extend(keys);
+                let roots: BTreeSet<_> = keys.collect();
+                self.model.approvals.push(Approval {
+                    hash: answered.answer.hash.to_string(),
+                    reason: answered.answer.reason.clone(),
+                    in_line: roots.clone(),
+                    roots,
+                });
                 // The person saw how many sessions are live, where that is what the plan was held for.
-                if dropped && Some(answered.answer.hash.to_string()) == held {
-                    self.model.live_since = self.world.state().now;
+                if let Some(live) = dropped.filter(|_| Some(answered.answer.hash.to_string()) == held) {
+                    let now = self.world.state().now;
+                    self.model.live_since = now;
+                    self.model.live.push((now + 1, live));
                 }
+                Ok(())
+            }
+            (Ok(answered), _) => {
+                let hash = answered.answer.hash.to_string();
+                self.model.approvals.retain(|approval| approval.hash != hash);
                 Ok(())
             }
             _ => Ok(()),

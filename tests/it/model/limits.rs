@@ -45,20 +45,14 @@ pub fn gate(state: &State, model: &Model, call: &Call) -> Option<&'static str> {
 
 /// Why only what was approved may go, and nothing may be condemned.
 pub fn breaker(state: &State, model: &Model, call: &Call, live_since: i64) -> Option<&'static str> {
-    if call.held {
+    if call.held.is_some() {
         return Some("a plan is held");
     }
     if !model.confirmed {
         return Some("nobody approved a plan yet");
     }
-    // What happened in the middle of a sweep it may have seen or not.
-    let tampered =
-        |what: Mischief| !matches!(what, Mischief::Kill | Mischief::Stop | Mischief::OrdersChange | Mischief::Slow);
-    let listing = state.listing.as_ref().filter(|_| !state.fired.as_ref().is_some_and(|f| tampered(f.what)))?;
-    let live = listing.live.len() as u64;
-    let counts = model.live.iter().filter(|(at, _)| *at > live_since);
-    let highest = counts.map(|(_, count)| *count).max().unwrap_or(0);
-    if (highest.saturating_sub(live)) * 100 > highest * 30 {
+    let listing = undisturbed(state)?;
+    if fell(model, listing, live_since) {
         return Some("the number of live sessions fell");
     }
     let idle_after = state.now - call.spec.min_age();
@@ -71,8 +65,40 @@ pub fn breaker(state: &State, model: &Model, call: &Call, live_since: i64) -> Op
     if young.len() > 3 {
         return Some("the rows lag behind the volume");
     }
-    let unapproved = orphans.iter().filter(|tree| !model.approved.contains(&(tree.inode, tree.changed))).count();
+    let unapproved = orphans.iter().filter(|tree| !model.approved((tree.inode, tree.changed))).count();
     (unapproved > call.spec.max_orphans as usize).then_some("there are too many orphans")
+}
+
+/// What the sweep listed, where nothing happened in the middle of it that it may have seen or not.
+fn undisturbed(state: &State) -> Option<&Listing> {
+    let tampered =
+        |what: Mischief| !matches!(what, Mischief::Kill | Mischief::Stop | Mischief::OrdersChange | Mischief::Slow);
+    state.listing.as_ref().filter(|_| !state.fired.as_ref().is_some_and(|f| tampered(f.what)))
+}
+
+fn fell(model: &Model, listing: &Listing, live_since: i64) -> bool {
+    let live = listing.live.len() as u64;
+    let counts = model.live.iter().filter(|(at, _)| *at > live_since);
+    let highest = counts.map(|(_, count)| *count).max().unwrap_or(0);
+    highest.saturating_sub(live) * 100 > highest * 30
+}
+
+/// Everything that holds, in the words in which an approval is given in spite of it.
+pub fn doubts(state: &State, model: &Model, call: &Call, live_since: i64) -> Vec<String> {
+    let mut doubts: Vec<String> = call.held.iter().cloned().collect();
+    let Some(listing) = undisturbed(state) else { return doubts };
+    if fell(model, listing, live_since) {
+        doubts.push("SessionsDropped".into());
+    }
+    let young = |tree: &&Tree| {
+        let globbed = call.spec.evidence.keep == 1 && tree.slot == KEPT_BY_GLOB;
+        let nobodys = !listing.live.contains(&tree.slot) && !globbed && !tree.keep.pins(state.now);
+        tree.place == Place::Named && nobodys && tree.root > state.now - call.spec.min_age()
+    };
+    if call.before.iter().filter(young).count() > 3 {
+        doubts.push("RowsBehindVolume".into());
+    }
+    doubts
 }
 
 pub fn quarantined(
@@ -81,7 +107,7 @@ pub fn quarantined(
     call: &Call,
     moves: &Moves,
     gate: Option<&str>,
-    breaker: Option<&str>,
+    (breaker, doubts): (Option<&str>, &[String]),
 ) -> Result<(), String> {
     let spec = &call.spec;
     demand!(moves.quarantined.len() <= spec.per_sweep as usize, "more than perSweep: {moves:?}");
@@ -92,7 +118,7 @@ pub fn quarantined(
         demand!(call.kind == Kind::Sweep, "{what} by {:?}", call.kind);
         demand!(gate.is_none(), "{what} though {}", gate.unwrap_or_default());
         let before = call.before.get(*index).ok_or_else(|| format!("{what}, made in this very sweep"))?;
-        let approved = model.approved.contains(&(before.inode, before.changed));
+        let approved = model.approved_for((before.inode, before.changed), doubts, false);
         demand!(breaker.is_none() || approved, "{what} though {}", breaker.unwrap_or_default());
         demand!(!believed(state, model).is_some_and(|l| l.live.contains(&slot)), "{what}, and its session is live");
         demand!(before.newest + spec.min_age() <= state.now, "{what}, active {} s ago", state.now - before.newest);
@@ -157,7 +183,13 @@ pub fn is_orphan(tree: &Tree, call: &Call, live: &BTreeSet<u32>, now: i64) -> bo
 }
 
 /// What may go goes, as far as the limits let it: a sweep that moves nothing is no guard.
-pub fn went(state: &State, model: &Model, call: &Call, moves: &Moves, breaker: Option<&str>) -> Result<(), String> {
+pub fn went(
+    state: &State,
+    model: &Model,
+    call: &Call,
+    moves: &Moves,
+    (breaker, doubts): (Option<&str>, &[String]),
+) -> Result<(), String> {
     let Some(listing) = state.listing.as_ref() else { return Ok(()) };
     let spec = &call.spec;
     let (hours, directories, most) = spec.budget;
@@ -170,7 +202,7 @@ pub fn went(state: &State, model: &Model, call: &Call, moves: &Moves, breaker: O
     }
     let stayed = |(now, before): &(&Tree, &Tree)| now.place == Place::Named && before.place == Place::Named;
     for (tree, _) in state.trees.iter().zip(&call.before).filter(stayed) {
-        let approved = model.in_line.contains(&(tree.inode, tree.changed));
+        let approved = model.approved_for((tree.inode, tree.changed), doubts, true);
         let idle = tree.newest + spec.min_age() <= state.now;
         let may = idle && is_orphan(tree, call, &listing.live, state.now) && (breaker.is_none() || approved);
         demand!(!may, "nothing keeps the tree of slot {}, and it was not moved", tree.slot);

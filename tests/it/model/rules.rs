@@ -8,7 +8,7 @@ use workspace_hygiene::journal::{self, Event, Op, Record};
 use workspace_hygiene::observe::Sidecar;
 
 use super::actions::{DAY, Db, GAP, HOUR, Mischief};
-use super::limits::{AT_LEAST, AT_MOST, believed, breaker, condemned, gate, is_orphan, quarantined, went};
+use super::limits::{AT_LEAST, AT_MOST, believed, breaker, condemned, doubts, gate, is_orphan, quarantined, went};
 use super::spec::{Evidence, KEPT_BY_GLOB, Spec};
 use super::volume::{Place, Tree};
 use super::world::State;
@@ -21,10 +21,8 @@ pub struct Model {
     pub bound: Option<(&'static str, usize)>,
     /// Whether a person approved a plan since.
     pub confirmed: bool,
-    /// Inode and ctime of every root that was approved.
-    pub approved: BTreeSet<(u64, i128)>,
-    /// Those of them that were orphans in every sweep since: an approval of what is none any more is forgotten.
-    pub in_line: BTreeSet<(u64, i128)>,
+    /// What was approved and not taken back.
+    pub approvals: Vec<Approval>,
     /// When something was quarantined, and its bytes.
     pub spent: Vec<(i64, u64)>,
     /// Since when the volume is watched without a gap, and when it was last looked at.
@@ -40,6 +38,40 @@ pub struct Model {
     /// Until when a sweep may do less than it could, since one did not end as it meant to.
     pub disturbed: i64,
 }
+
+/// Inode and ctime of a root.
+pub type Root = (u64, i128);
+
+/// What a person approved.
+#[derive(Clone, Debug, Default)]
+pub struct Approval {
+    pub hash: String,
+    /// What held the plan, if anything did.
+    pub reason: Option<String>,
+    pub roots: BTreeSet<Root>,
+    /// Those of them that were orphans in every sweep since: an approval of what is none any more is forgotten.
+    pub in_line: BTreeSet<Root>,
+}
+
+impl Model {
+    /// Whether a root was approved whatever held the plan, which is enough where only the number is in question.
+    pub fn approved(&self, root: Root) -> bool {
+        self.approvals.iter().any(|approval| approval.roots.contains(&root))
+    }
+
+    /// Whether it was approved in spite of each of these, and is still in line where that is asked for.
+    pub fn approved_for(&self, root: Root, reasons: &[String], in_line: bool) -> bool {
+        let holds = |approval: &&Approval| (if in_line { &approval.in_line } else { &approval.roots }).contains(&root);
+        let of = |reason: &String| {
+            let mut covering = self.approvals.iter().filter(holds);
+            covering.any(|approval| BY_NUMBER.contains(&reason.as_str()) || approval.reason.as_ref() == Some(reason))
+        };
+        self.approvals.iter().any(|approval| holds(&approval)) && reasons.iter().all(of)
+    }
+}
+
+/// Reasons that ask only whether a person has looked.
+pub const BY_NUMBER: [&str; 3] = ["TooManyOrphans", "TooManyOrphansPercent", "AwaitsApproval"];
 
 /// Which call it was, and by whose orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +94,7 @@ pub struct Call {
     /// The trees before it.
     pub before: Vec<Tree>,
     /// Whether a plan waited for a person.
-    pub held: bool,
+    pub held: Option<String>,
     /// Whether it came back without an error.
     pub ended: bool,
     pub killed: bool,
@@ -93,7 +125,8 @@ pub fn judge(state: &mut State, model: &mut Model, call: &Call) -> Result<Moves,
     let held_for = |since| breaker(state, model, call, since);
     let since = model.live_since.max(state.now - AT_LEAST);
     let (breaker, perhaps) = (held_for(since), held_for(state.now - AT_MOST));
-    quarantined(state, model, call, &moves, gate, breaker)?;
+    let (doubts, most) = (doubts(state, model, call, since), doubts(state, model, call, state.now - AT_MOST));
+    quarantined(state, model, call, &moves, gate, (breaker, &doubts))?;
     condemned(state, model, call, &moves, gate.or(breaker))?;
     stopped(state, &moves)?;
     if call.kind == Kind::Sweep && call.ended && state.fired.is_none() && call.spec.enforce {
@@ -101,14 +134,14 @@ pub fn judge(state: &mut State, model: &mut Model, call: &Call) -> Result<Moves,
         // What only may have been planned with may be held for that.
         let planned = model.planned.as_ref().is_some_and(|all| all.iter().all(|one| *one == call.spec.evidence));
         if gate.is_none() && planned {
-            went(state, model, call, &moves, breaker)?;
+            went(state, model, call, &moves, (breaker, &most))?;
             let held = fs::exists(state.volume.join(".hygiene/held/plan.json")).unwrap_or(false);
             demand!(breaker.is_none() || held, "{} and no plan is held", breaker.unwrap_or_default());
             demand!(perhaps.is_some() || !held, "a plan is held for nothing");
         }
     }
     recorded(state, call, &moves)?;
-    learn(state, model, call);
+    learn(state, model, call, gate.is_some());
     Ok(moves)
 }
 
@@ -244,14 +277,14 @@ fn recorded(state: &State, call: &Call, moves: &Moves) -> Result<(), String> {
 }
 
 /// What a complete observation in mode Enforce leaves behind.
-fn learn(state: &State, model: &mut Model, call: &Call) {
+fn learn(state: &State, model: &mut Model, call: &Call, gated: bool) {
     if call.kind != Kind::Sweep {
         return;
     }
     if let Some(listing) = &state.listing {
         let orphan = |tree: &&Tree| tree.place == Place::Named && is_orphan(tree, call, &listing.live, state.now);
         let keys: BTreeSet<_> = state.trees.iter().filter(orphan).map(|tree| (tree.inode, tree.changed)).collect();
-        model.in_line.retain(|key| keys.contains(key));
+        model.approvals.iter_mut().for_each(|approval| approval.in_line.retain(|root| keys.contains(root)));
     }
     let complete = believed(state, model).cloned();
     if state.fired.is_some() || complete.as_ref().is_some_and(|listing| listing.db == Db::HalfBroken) {
@@ -270,6 +303,9 @@ fn learn(state: &State, model: &mut Model, call: &Call) {
     let (since, last) = model.watched;
     model.watched = (if state.now > last + GAP { state.now } else { since }, state.now);
     if sure {
-        model.live.push((state.now, listing.live.len() as u64));
+        // Behind a gate the number to fall from does not grow old.
+        let since = model.live_since.max(state.now - AT_LEAST);
+        let known = model.live.iter().filter(|(at, _)| gated && *at > since).map(|(_, count)| *count).max();
+        model.live.push((state.now, known.unwrap_or(0).max(listing.live.len() as u64)));
     }
 }

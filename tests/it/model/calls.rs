@@ -103,7 +103,8 @@ impl Sequence<'_> {
     pub fn sweep(&mut self, trick: Option<Trick>) -> Result<Option<Swept>, String> {
         let swept = self.call(Kind::Sweep, trick, sweep::sweep)?;
         let state = self.world.state();
-        if self.spec.enforce && swept.is_ok() && !state.stop.requested() {
+        // A volume that is not bound yet remembers nothing: a plan then goes by the host's clock.
+        if self.spec.enforce && swept.is_ok() && !state.stop.requested() && self.model.bound.is_some() {
             self.skew = state.skew;
         }
         if let Err(error) = &swept

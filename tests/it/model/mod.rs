@@ -22,7 +22,7 @@ use actions::{Action, Setup, sequence};
 use run::{Bench, Figures, run};
 use spec::Policies;
 
-const SEQUENCES: u64 = 3_000;
+const SEQUENCES: u64 = 20_000;
 /// The first sequence of a run that does not say where to begin: the same each time, so that a run fails only for what was
 /// changed. `make soak` looks elsewhere.
 const FIRST: u64 = 1;

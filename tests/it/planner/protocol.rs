@@ -142,8 +142,8 @@ fn a_volume_that_a_walk_meets_holds_the_sweep() {
         let world = with_all_answers(world);
         let (seen, first) = observe(&world, &world.snapshot());
         let second = plan(world.policy(), &seen, world.now);
-        let mut met = seen.inspections.values().map(|inspection| &inspection.outcome);
-        if met.any(|outcome| matches!(outcome, WalkOutcome::ForeignIdentity { .. })) {
+        let mut walks = seen.inspections.values().chain(seen.second_walks.values());
+        if walks.any(|walk| matches!(walk.outcome, WalkOutcome::ForeignIdentity { .. })) {
             prop_assert!(first.held.is_none_or(|hold| hold.plan.is_some()), "a gate asks for no walk");
             let hold = second.held.unwrap();
             prop_assert!(hold.plan.is_some(), "it waits for a person: {:?}", hold.reason);

@@ -87,9 +87,14 @@ fn ns(time: Timestamp) -> i128 {
 /// The id without the ways of spelling it that the generated ids differ in.
 pub fn plain(id: &str) -> String {
     let mut folded = id.trim().to_ascii_lowercase();
-    for (other, one) in
-        [("e\u{301}", "\u{e9}"), ("\u{c9}", "\u{e9}"), ("\u{df}", "ss"), ("\u{212a}", "k"), ("\u{ff4b}", "k")]
-    {
+    for (other, one) in [
+        ("e\u{301}", "\u{e9}"),
+        ("\u{c9}", "\u{e9}"),
+        ("\u{df}", "ss"),
+        ("\u{212a}", "k"),
+        ("\u{ff2b}", "k"),
+        ("\u{ff4b}", "k"),
+    ] {
         if !folded.is_ascii() {
             folded = folded.replace(other, one);
         }

@@ -1,9 +1,8 @@
 //! `hygiene adopt`: binds a volume anew.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
 use clap::Args;
 
+use super::ask::{can_ask, confirmed};
 use super::exit::{Ended, Exit};
 use super::options::LockOptions;
 use super::output::{complain, say};
@@ -36,8 +35,7 @@ pub(super) struct Adopt {
 
 impl Adopt {
     pub(super) async fn run(self, run: &Run) -> Ended {
-        let reads_stdin = run.global.file.iter().any(|file| file == "-");
-        if !self.yes && (reads_stdin || !io::stdin().is_terminal() || !io::stderr().is_terminal()) {
+        if !self.yes && !can_ask(&run.global) {
             complain("there is no terminal to ask on; look at the differences on one, or give --yes if it is meant");
             return Ok(Exit::Usage);
         }
@@ -53,7 +51,7 @@ impl Adopt {
                     }
                     Ok(adoption) => say(AdoptionDocument::new(policy, adoption).text(run.view(false))),
                 }
-                if !confirmed() {
+                if !confirmed("Bind the volume so?") {
                     say("nothing was changed");
                     return Ok(Exit::Failed);
                 }
@@ -64,11 +62,4 @@ impl Adopt {
         }
         results.finish()
     }
-}
-
-fn confirmed() -> bool {
-    let _ = write!(io::stderr(), "Bind the volume so? Type yes: ");
-    let _ = io::stderr().flush();
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }

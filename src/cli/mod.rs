@@ -3,6 +3,7 @@
 
 mod adopt;
 mod answer;
+mod ask;
 mod bars;
 mod completions;
 mod crd;

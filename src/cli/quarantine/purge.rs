@@ -1,9 +1,8 @@
 //! `hygiene quarantine purge`: before the retention is over, and skipping nothing else.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
 use clap::Args;
 
+use super::super::ask::{can_ask, confirmed};
 use super::super::exit::{Ended, Exit};
 use super::super::options::LockOptions;
 use super::super::output::{complain, say};
@@ -42,14 +41,13 @@ pub(super) struct Purge {
 
 impl Purge {
     pub(super) async fn run(self, run: &Run) -> Ended {
-        let reads_stdin = run.global.file.iter().any(|file| file == "-");
-        if !self.yes && (reads_stdin || !io::stdin().is_terminal() || !io::stderr().is_terminal()) {
+        if !self.yes && !can_ask(&run.global) {
             complain("a purge cannot be undone, and there is no terminal to ask on; give --yes if it is meant");
             return Ok(Exit::Usage);
         }
         let policies = run.policies()?;
         let meant = self.selection.find(&policies).await?;
-        if !self.yes && meant.iter().any(|meant| !meant.entries.is_empty()) && !confirmed(run, &meant) {
+        if !self.yes && meant.iter().any(|meant| !meant.entries.is_empty()) && !is_meant(run, &meant) {
             say("nothing was purged");
             return Ok(Exit::Failed);
         }
@@ -94,7 +92,7 @@ fn name_what_stays(meant: &Meant, swept: &mut Swept) {
 }
 
 /// Lists what would go, and asks.
-fn confirmed(run: &Run, meant: &[Meant]) -> bool {
+fn is_meant(run: &Run, meant: &[Meant]) -> bool {
     let now = run.process.clock.now();
     let mut entries = 0;
     for meant in meant.iter().filter(|meant| !meant.entries.is_empty()) {
@@ -102,8 +100,5 @@ fn confirmed(run: &Run, meant: &[Meant]) -> bool {
         say(QuarantineDocument::new(&meant.policy, &meant.entries, now).text(run.view(false)));
     }
     let workspaces = count(entries, "workspace", "workspaces");
-    let _ = write!(io::stderr(), "Remove {workspaces} for ever, with everything inside? Type yes: ");
-    let _ = io::stderr().flush();
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+    confirmed(format_args!("Remove {workspaces} for ever, with everything inside?"))
 }

@@ -17,13 +17,23 @@ pub trait Clock: Send + Sync {
     /// still while an answer grows old.
     fn uptime(&self) -> Duration {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+        // Neither is ever below zero.
+        Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.try_into().unwrap_or(0))
     }
 
     /// The file server's time, read as the modification time of a file that was written just now.
     fn file_server(&self, written: Timestamp) -> Timestamp {
         written
     }
+}
+
+/// A difference between two clocks below this is none: times on a file system lag by a tick, and by more on a network.
+const AGREE: SignedDuration = SignedDuration::from_secs(1);
+
+/// How far one clock is ahead of another, in whole seconds, so that the noise of two readings is no change.
+pub fn ahead(one: Timestamp, of: Timestamp) -> SignedDuration {
+    let ahead = one.duration_since(of);
+    if ahead.abs() < AGREE { SignedDuration::ZERO } else { SignedDuration::from_secs(ahead.as_secs()) }
 }
 
 /// The clock of the file server, as far as this host can tell: its own, and how far the server's is ahead. Ages and

@@ -11,6 +11,11 @@ use unicode_normalization::UnicodeNormalization;
 /// The longest name a directory entry can have, in bytes (`NAME_MAX` on Linux, and the limit EFS documents).
 pub const NAME_MAX: usize = 255;
 
+/// Bytes in hexadecimal, two lower-case digits each.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The id of a session, as the session store spells it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

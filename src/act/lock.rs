@@ -139,6 +139,15 @@ impl Lock {
     }
 }
 
+/// Given back by name, not by closing the file: a process that somebody else in this program is just starting has a copy of
+/// the descriptor until it runs a program of its own, and would hold the lock with it.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A file that cannot be unlocked is unlocked when its last descriptor is closed.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
 /// Who holds it. What cannot be read only makes the message poorer.
 fn read(file: &mut File) -> Option<Holder> {
     let mut content = String::new();
@@ -148,7 +157,8 @@ fn read(file: &mut File) -> Option<Holder> {
 }
 
 fn write(file: &File, holder: &Holder) -> Result<(), FsError> {
-    let mut content = serde_json::to_vec(holder).unwrap_or_default();
+    let unfit = |_| FsError { call: "write", what: LOCK.into(), errno: Errno::INVAL };
+    let mut content = serde_json::to_vec(holder).map_err(unfit)?;
     content.resize(LENGTH - 1, b' ');
     content.push(b'\n');
     let failed = |call, e: &std::io::Error| {
@@ -157,4 +167,24 @@ fn write(file: &File, holder: &Holder) -> Result<(), FsError> {
     };
     file.write_all_at(&content, 0).map_err(|e| failed("write", &e))?;
     file.sync_all().map_err(|e| failed("fsync", &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn a_copy_of_the_descriptor_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(LOCK), "").unwrap();
+        let dir = Dir::open_root(folder.path()).unwrap();
+        let take = || Lock::take(&dir, "test", "sweep", Duration::ZERO, &SystemClock, &Stop::default());
+        let held = take().unwrap();
+        let copy = held.file.try_clone().unwrap();
+        assert!(matches!(take(), Err(LockError::Held { .. })));
+        drop(held);
+        take().unwrap();
+        drop(copy);
+    }
 }

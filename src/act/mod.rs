@@ -212,7 +212,7 @@ impl Act<'_> {
 
     /// Whether an answer that was asked for at `asked`, by the machine's uptime, may still be relied on.
     fn still_fresh(&self, asked: Duration) -> bool {
-        self.clock.uptime().saturating_sub(asked) <= OLDEST_ANSWER
+        self.clock.uptime().checked_sub(asked).is_some_and(|age| age <= OLDEST_ANSWER)
     }
 
     fn journal(&mut self, event: Event) -> Result<(), Undone> {

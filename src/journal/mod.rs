@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::fsio::FsError;
-use crate::names::{EntryId, PlanHash, SweepId};
+use crate::names::{EntryId, PlanHash, SweepId, hex};
 
 /// The `prev` of the first record.
 const GENESIS: &str = "0";
@@ -181,7 +181,7 @@ impl JournalError {
 }
 
 fn digest(line: &[u8]) -> String {
-    Sha256::digest(line).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(line))
 }
 
 /// The whole lines of a file, without their newlines.

@@ -180,12 +180,12 @@ impl KnownIds {
 
     /// Whether a session in any state has this id, in any spelling.
     pub fn contains(&self, id: &SessionId) -> bool {
-        self.0.binary_search(&id_hash(&id.canonical())).is_ok()
+        holds(&self.0, id_hash(&id.canonical()))
     }
 
     /// Whether it knows every id of `live`, as it must.
     pub fn covers(&self, live: &IdSet) -> bool {
-        live.canonical.iter().all(|hash| self.0.binary_search(hash).is_ok())
+        live.canonical.iter().all(|hash| holds(&self.0, *hash))
     }
 }
 

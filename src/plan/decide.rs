@@ -7,12 +7,13 @@ use jiff::Timestamp;
 
 use super::guards::{BY_INSPECTION, BY_NAME, BY_ROOT, Subject, Twins};
 use super::hash::plan_hash;
-use super::hold::{Hold, LAG_FLOOR, Tally, Tripped, breaker, gate};
+use super::hold::{Hold, HoldReason, LAG_FLOOR, Tally, Tripped, breaker, gate};
 use super::quarantine::{Decision, EntryPlan, RetainReason, assess};
 use super::verdict::{KeepReason, QuarantineReason, Verdict};
 use super::{Plan, Victim, Wanted};
 use crate::clock::before;
 use crate::fsio::Kind;
+use crate::names::PlanHash;
 use crate::observe::{DirectoryFacts, Entry, Reading, Snapshot, Volume, WalkOutcome};
 use crate::policy::Policy;
 use crate::records::{OrphanKey, orphan_key};
@@ -34,7 +35,7 @@ impl ByName {
     pub fn of(policy: &Policy, seen: &Snapshot) -> Self {
         let Some(volume) = seen.volume.complete() else { return Self { twins: Twins::default(), kept: Vec::new() } };
         let twins = Twins::of(volume, policy);
-        let judge = |(index, entry)| subject(policy, seen, Timestamp::MIN, index, entry, &twins).first(BY_NAME);
+        let judge = |(index, entry)| Subject::new(policy, seen, Timestamp::MIN, index, entry, &twins).first(BY_NAME);
         let kept = volume.entries.iter().enumerate().map(judge).collect();
         Self { twins, kept }
     }
@@ -51,7 +52,7 @@ impl ByName {
         let mut unknown = 0;
         for index in self.candidates() {
             let Some(entry) = volume.entries.get(index) else { continue };
-            let subject = subject(policy, seen, now, index, entry, &self.twins);
+            let subject = Subject::new(policy, seen, now, index, entry, &self.twins);
             add(&mut unknown, subject.is_young_unknown(subject.first(BY_ROOT).as_ref()));
         }
         if unknown <= LAG_FLOOR {
@@ -89,7 +90,7 @@ pub fn plan_by(policy: &Policy, seen: &Snapshot, now: Timestamp, names: &ByName)
             verdicts.push(Verdict::Keep(reason.clone()));
             continue;
         }
-        let mut subject = subject(policy, seen, now, index, entry, &names.twins);
+        let mut subject = Subject::new(policy, seen, now, index, entry, &names.twins);
         match subject.first(BY_ROOT) {
             Some(reason) => {
                 add(&mut tally.young_unknown, subject.is_young_unknown(Some(&reason)));
@@ -167,33 +168,29 @@ fn add(count: &mut u64, one_more: bool) {
     *count = count.saturating_add(u64::from(one_more));
 }
 
-/// All orphans of a plan, in name order: what a person approves.
-pub fn orphan_keys(seen: &Snapshot, plan: &Plan) -> Vec<OrphanKey> {
+/// All orphans of a plan whose root was read, in the order of the listing.
+fn orphans_of<'a>(seen: &'a Snapshot, plan: &'a Plan) -> impl Iterator<Item = (&'a Entry, &'a DirectoryFacts)> {
     let entries = seen.volume.complete().map(|volume| volume.entries.as_slice()).unwrap_or_default();
     let is_orphan = |verdict: &Verdict| match verdict {
         Verdict::Quarantine(_) => true,
         Verdict::Keep(reason) => reason.is_orphan(),
     };
-    let orphans = entries.iter().zip(&plan.verdicts).enumerate().filter(|(_, (_, verdict))| is_orphan(verdict));
-    let key = |(index, (entry, _)): (usize, (&Entry, &Verdict))| {
-        let root = root(seen, index)?;
-        Some(orphan_key(&entry.name, root.inode, root.changed))
-    };
-    let mut keys: Vec<_> = orphans.filter_map(key).collect();
+    let orphans = entries.iter().zip(&plan.verdicts).enumerate().filter(move |(_, (_, verdict))| is_orphan(verdict));
+    orphans.filter_map(|(index, (entry, _))| Some((entry, root(seen, index)?)))
+}
+
+/// All orphans of a plan, in name order: what a person approves.
+pub fn orphan_keys(seen: &Snapshot, plan: &Plan) -> Vec<OrphanKey> {
+    let orphans = orphans_of(seen, plan);
+    let mut keys: Vec<_> = orphans.map(|(entry, root)| orphan_key(&entry.name, root.inode, root.changed)).collect();
     keys.sort_unstable();
     keys
 }
 
-fn subject<'a>(
-    policy: &'a Policy,
-    seen: &'a Snapshot,
-    now: Timestamp,
-    index: usize,
-    entry: &'a Entry,
-    twins: &'a Twins,
-) -> Subject<'a> {
-    let session = policy.pattern.session(&entry.name);
-    Subject { policy, seen, now, index, entry, session, twins, holds: &[], approved: false }
+/// The hash of a plan that is held for `reason`, which showed only while it was carried out.
+pub fn hash_held_for(policy: &Policy, seen: &Snapshot, plan: &Plan, reason: HoldReason) -> PlanHash {
+    let identity = seen.volume.complete().map(|volume| volume.identity.as_str()).unwrap_or_default();
+    plan_hash(policy, identity, Some(reason), orphans_of(seen, plan))
 }
 
 fn root(seen: &Snapshot, index: usize) -> Option<&DirectoryFacts> {

@@ -70,7 +70,20 @@ pub(super) const BY_INSPECTION: &[Guard] = &[
     ("its whole tree is idle for minAge", inspection),
 ];
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    /// An entry of which nothing is decided yet.
+    pub(super) fn new(
+        policy: &'a Policy,
+        seen: &'a Snapshot,
+        now: Timestamp,
+        index: usize,
+        entry: &'a Entry,
+        twins: &'a Twins,
+    ) -> Self {
+        let session = policy.pattern.session(&entry.name);
+        Self { policy, seen, now, index, entry, session, twins, holds: &[], approved: false }
+    }
+
     fn root(&self) -> Result<&DirectoryFacts, &str> {
         match self.seen.roots.get(&self.index) {
             Some(Reading::Complete(facts)) => Ok(facts),
@@ -105,18 +118,21 @@ impl Subject<'_> {
 
     /// Whether a person approved that it goes, in the state in which it is.
     pub(super) fn is_approved(&self) -> bool {
-        let approvals = self.seen.history.complete().map(|history| history.approved.as_slice()).unwrap_or_default();
-        !approvals.is_empty() && self.key().is_some_and(|key| approvals.iter().any(|approval| approval.covers(&key)))
+        self.is_approved_by(|_| true)
     }
 
     /// Whether it may go while this hold is in force.
     fn is_approved_under(&self, reason: HoldReason) -> bool {
-        if !self.approved || !reason.yields_to_approval() || reason.is_about_numbers() {
-            return self.approved && reason.yields_to_approval();
-        }
-        let approvals = self.seen.history.complete().map(|history| history.approved.as_slice()).unwrap_or_default();
-        let of_this = |approval: &&Approval| approval.reason.as_deref() == Some(reason.word());
-        self.key().is_some_and(|key| approvals.iter().filter(of_this).any(|approval| approval.covers(&key)))
+        let by_this = |approval: &Approval| approval.reason.as_deref() == Some(reason.word());
+        self.approved && reason.yields_to_approval() && (reason.is_about_numbers() || self.is_approved_by(by_this))
+    }
+
+    fn is_approved_by(&self, wanted: impl Fn(&Approval) -> bool) -> bool {
+        // Where history is not known nothing counts as approved.
+        let history = self.seen.history.complete();
+        let mut approvals =
+            history.into_iter().flat_map(|history| &history.approved).filter(|one| wanted(one)).peekable();
+        approvals.peek().is_some() && self.key().is_some_and(|key| approvals.any(|approval| approval.covers(&key)))
     }
 
     /// When the next inspection is due, where one is not due yet.
@@ -251,9 +267,9 @@ pub fn explain(policy: &Policy, seen: &Snapshot, now: Timestamp, index: usize) -
     let Some(volume) = seen.volume.complete() else { return Vec::new() };
     let Some(entry) = volume.entries.get(index) else { return Vec::new() };
     let twins = Twins::of(volume, policy);
-    let session = policy.pattern.session(&entry.name);
-    let holds = &super::plan(policy, seen, now).in_force;
-    let mut subject = Subject { policy, seen, now, index, entry, session, twins: &twins, holds, approved: false };
+    let mut subject = Subject::new(policy, seen, now, index, entry, &twins);
+    let holds = super::plan(policy, seen, now).in_force;
+    subject.holds = &holds;
     subject.approved = subject.is_approved();
     let mut kept_before = false;
     let mut findings = Vec::new();

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::hold::HoldReason;
-use crate::names::PlanHash;
+use crate::names::{PlanHash, hex};
 use crate::observe::{DirectoryFacts, Entry};
 use crate::policy::Policy;
 
@@ -32,6 +32,8 @@ pub(super) fn plan_hash<'a>(
         field(&root.inode.to_be_bytes());
         field(&root.changed.as_nanosecond().to_be_bytes());
     }
-    let digest = sha.finalize();
-    PlanHash::new(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>())
+    // Half of it is enough to tell plans apart, and short enough to be typed.
+    let digest: [u8; 32] = sha.finalize().into();
+    let (half, _) = digest.split_at(16);
+    PlanHash::new(hex(half))
 }

@@ -21,7 +21,7 @@ mod verdict;
 
 pub use binding::identity_now;
 pub use check::{Violation, check};
-pub use decide::{ByName, WORK_BUDGET, candidates, orphan_keys, plan, plan_by};
+pub use decide::{ByName, WORK_BUDGET, candidates, hash_held_for, orphan_keys, plan, plan_by};
 pub use guards::{Finding, GuardAnswer, explain};
 pub use hold::{Hold, HoldKind, HoldReason, Resolution, is_complete};
 pub use quarantine::{Decision, EntryPlan, RestoreReason, RetainReason, assess};
@@ -57,6 +57,19 @@ pub struct Plan {
     pub in_force: Vec<HoldReason>,
     /// What must be observed before the plan is final.
     pub wanted: Wanted,
+}
+
+impl Plan {
+    /// Whether a gate holds it: then nothing was counted that a breaker would ask about.
+    pub fn is_gated(&self) -> bool {
+        self.held.as_ref().is_some_and(|hold| hold.reason.kind() == HoldKind::Gate)
+    }
+
+    /// Whether a person's approval is all that may be missing. A plan that a gate holds says nothing: its sources did not
+    /// answer, or did so in a way that is not believed. Nor does one of things that do not belong together.
+    pub fn is_approvable(&self) -> bool {
+        self.held.as_ref().is_none_or(|hold| hold.reason.yields_to_approval())
+    }
 }
 
 /// Observations the plan asks for. A plan that still wants something gives those entries no chance to be a victim.

@@ -11,7 +11,7 @@ use super::{
     SessionPolicy, SpecDigests, StorePolicy, paths, pattern, unsupported,
 };
 use crate::api::{self, DurationString, WorkspaceHygiene};
-use crate::names::EntryName;
+use crate::names::{EntryName, hex};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -88,10 +88,7 @@ impl Policy {
 
 /// A spec is hashed as the text it has with all defaults filled in.
 fn digests(spec: &api::WorkspaceHygieneSpec) -> SpecDigests {
-    let digest = |parts: serde_json::Value| {
-        let sha = Sha256::digest(parts.to_string().as_bytes());
-        sha.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
-    };
+    let digest = |parts: serde_json::Value| hex(&Sha256::digest(parts.to_string().as_bytes())[..16]);
     SpecDigests {
         evidence: digest(serde_json::json!([spec.volume, spec.workspaces, spec.sessions, spec.containers])),
         query: digest(serde_json::json!([spec.workspaces.pattern, spec.sessions.live_query])),

@@ -19,8 +19,6 @@ const WATCH_STEP: Duration = Duration::from_secs(60 * 60);
 /// Longest time between two complete observations that are one unbroken watch: a day (DESIGN, promise 1), what of the watch
 /// may not be written down yet, and some minutes for a daily sweep that begins late.
 const GAP: Duration = Duration::from_secs(24 * 60 * 60 + 60 * 60 + 15 * 60);
-/// A difference between two clocks below this is none: times on a file system lag by a tick, and by more on a network.
-const CLOCKS_AGREE: SignedDuration = SignedDuration::from_secs(1);
 /// How long a live count is remembered for `maxSessionDropPercent`.
 const WINDOW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Live counts are kept as the highest of each stretch of this length.
@@ -40,9 +38,9 @@ pub struct Memory {
     /// Hash of what the spec said of volume, workspaces, sessions and containers.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub spec: Option<String>,
-    /// How far the file server's clock is ahead of the host's that swept last, in milliseconds.
+    /// How far the file server's clock is ahead of the host's that swept last, in seconds.
     #[serde(default)]
-    pub server_ahead_ms: i64,
+    pub server_ahead_seconds: i64,
 }
 
 /// An unbroken stretch of complete observations.
@@ -104,14 +102,12 @@ impl Memory {
 
     /// How far the file server's clock is ahead of ours.
     pub fn server_ahead(&self) -> SignedDuration {
-        SignedDuration::from_millis(self.server_ahead_ms)
+        SignedDuration::from_secs(self.server_ahead_seconds)
     }
 
-    /// Notes how far the file server's clock is ahead of ours; clocks that agree are ahead by nothing.
+    /// Notes how far the file server's clock is ahead of ours.
     pub fn saw_server_ahead(&mut self, ahead: SignedDuration) {
-        // Whole seconds, so that the noise of two readings is no change.
-        let seconds = if ahead.abs() < CLOCKS_AGREE { 0 } else { ahead.as_secs() };
-        self.server_ahead_ms = seconds.saturating_mul(1_000);
+        self.server_ahead_seconds = ahead.as_secs();
     }
 
     /// A person said that so many live sessions are right: from here on that is the number to fall from.

@@ -73,14 +73,14 @@ impl Records {
             let why = ".hygiene/memory.json is missing, and with it the highest number of live sessions";
             return Err(RecordsError::Damaged(why.into()));
         }
-        let aside = match state {
+        let mut aside = match state {
             Some(dir) => Self::of(dir)?,
             None => Self::default(),
         };
-        let mut records =
-            if bound { on_volume } else { Self { held: on_volume.held, answers: on_volume.answers, ..aside.clone() } };
-        records.bound = bound;
-        records.answers.extend(aside.answers);
+        let mut answers = on_volume.answers.clone();
+        answers.append(&mut aside.answers);
+        let records = if bound { on_volume } else { Self { held: on_volume.held, ..aside } };
+        let mut records = Self { bound, answers, ..records };
         // What was said of another volume, database or spec, or by another owner, is no answer to what is held here.
         let binding = records.identity.as_ref().map(Identity::binding);
         records.answers.retain(|answer| Some(&answer.binding) == binding.as_ref());
@@ -92,10 +92,7 @@ impl Records {
     }
 
     fn of(dir: &Dir) -> Result<Self, RecordsError> {
-        let held = match dir.find(OsStr::new(HELD))? {
-            Some(_) => Some(dir.open_dir(OsStr::new(HELD))?),
-            None => None,
-        };
+        let held = folder(dir)?;
         let held = held.as_ref();
         Ok(Self {
             identity: read(dir, IDENTITY)?,
@@ -139,11 +136,6 @@ impl Records {
         }
     }
 
-    /// The approval under which an orphan may pass a breaker, if there is one.
-    pub fn approval(&self, orphan: &OrphanKey) -> Option<&Approval> {
-        self.approved.iter().find(|approval| approval.covers(orphan))
-    }
-
     /// Writes the identity.
     ///
     /// # Errors
@@ -163,10 +155,7 @@ impl Records {
         replace(&held, held::APPROVED, (!self.approved.is_empty()).then_some(&self.approved))?;
         replace(&held, held::PLAN, self.held.as_ref())?;
         for place in [Some(dir), state].into_iter().flatten() {
-            if place.find(OsStr::new(HELD)).map_err(text)?.is_none() {
-                continue;
-            }
-            let place = place.open_dir(OsStr::new(HELD)).map_err(text)?;
+            let Some(place) = folder(place).map_err(text)? else { continue };
             for answer in &self.answers {
                 answer.remove(&place)?;
             }
@@ -179,10 +168,7 @@ impl Records {
     /// # Errors
     /// When one cannot be removed.
     pub fn forget_answers(dir: &Dir) -> Result<(), String> {
-        if dir.find(OsStr::new(HELD)).map_err(|e| e.to_string())?.is_none() {
-            return Ok(());
-        }
-        Answer::remove_all(&dir.open_dir(OsStr::new(HELD)).map_err(|e| e.to_string())?)
+        folder(dir).map_err(|e| e.to_string())?.map_or(Ok(()), |held| Answer::remove_all(&held))
     }
 
     /// Forgets approvals of orphans that are gone or changed: `still` tells whether one is as it was.
@@ -197,6 +183,12 @@ impl Records {
 /// The key of an orphan: what is approved is this directory in this state, and no other of its name.
 pub fn orphan_key(name: &EntryName, inode: u64, changed: jiff::Timestamp) -> OrphanKey {
     OrphanKey { name: name.to_string(), inode, changed }
+}
+
+/// The folder of held plans and answers, if it is there.
+fn folder(dir: &Dir) -> Result<Option<Dir>, FsError> {
+    let name = OsStr::new(HELD);
+    dir.find(name)?.map(|_| dir.open_dir(name)).transpose()
 }
 
 fn read<T: DeserializeOwned>(dir: &Dir, name: &str) -> Result<Option<T>, RecordsError> {

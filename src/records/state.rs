@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use crate::fsio::Dir;
+use crate::names::hex;
 use crate::policy::Policy;
 
 /// Where the state of all resources is; `None` where nobody says so.
@@ -67,7 +68,7 @@ impl StateDir {
             sha.update((part.len() as u64).to_be_bytes());
             sha.update(part);
         }
-        let tag: String = sha.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let tag = hex(&sha.finalize()[..4]);
         let name = format!("{}-{}-{tag}", policy.resource.namespace, policy.resource.name);
         Some(self.0.as_ref()?.join(OsStr::new(&name)))
     }

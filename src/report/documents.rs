@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::figures::{self, Source};
 use crate::act::{Reclaimed, StepError};
-use crate::names::{EntryId, EntryName, PlanHash, SessionId, SweepId};
+use crate::names::{EntryId, EntryName, PlanHash, SessionId, SweepId, hex};
 use crate::observe::Snapshot;
 use crate::plan::{Decision, Hold, Plan, Verdict};
 use crate::policy::{Mode, Policy, ResourceName};
@@ -296,7 +296,7 @@ pub(super) fn name_and_bytes(name: &EntryName) -> (String, Option<String>) {
     match name.as_str() {
         Some(text) => (text.to_owned(), None),
         None => {
-            let bytes = name.as_os_str().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+            let bytes = hex(name.as_os_str().as_bytes());
             (name.as_os_str().to_string_lossy().into_owned(), Some(bytes))
         }
     }

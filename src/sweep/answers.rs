@@ -13,7 +13,7 @@ use crate::journal::{self, Event, Ledger, Remark};
 use crate::names::{EntryId, PlanHash};
 use crate::observe::Reading;
 use crate::observe::volume::Hygiene;
-use crate::plan::{HoldKind, identity_now, orphan_keys};
+use crate::plan::{HoldKind, HoldReason, identity_now, orphan_keys};
 use crate::policy::{Mode, Policy};
 use crate::records::{Answer, AnswerKind, Difference, HeldPlan, Identity, Memory, Records, RecordsError};
 
@@ -79,7 +79,7 @@ pub async fn answer(
             (None, AnswerKind::Dismiss) => return Err(SweepError::NothingHeld),
             _ => {
                 let observed = read_only(&policy, &sources, &context, handle);
-                if observed.plan.hash != hash || kind == AnswerKind::Dismiss || !is_approvable(&observed) {
+                if observed.plan.hash != hash || kind == AnswerKind::Dismiss || !observed.plan.is_approvable() {
                     let held = held.map(|held| held.hash);
                     return Err(SweepError::NoSuchPlan { wanted: hash, held, now: observed.plan.hash });
                 }
@@ -107,12 +107,6 @@ pub async fn answer(
         Ok(Answered { answer, on_volume })
     })
     .await
-}
-
-/// A plan that a gate holds says nothing: its sources did not answer, or did so in a way that is not believed. Nor does one
-/// of things that do not belong together.
-fn is_approvable(observed: &Observed) -> bool {
-    observed.plan.held.as_ref().is_none_or(|hold| hold.reason.yields_to_approval())
 }
 
 /// What binding a volume anew changes.
@@ -211,8 +205,7 @@ fn adopt_on_volume(
 fn adoption(policy: &Policy, context: &Context, observed: &Observed) -> Result<Adoption, SweepError> {
     let seen = &observed.snapshot;
     if let Some(hold) = observed.plan.held.as_ref().filter(|hold| hold.reason.kind() == HoldKind::Gate)
-        && hold.reason != crate::plan::HoldReason::SpecChanged
-        && hold.reason != crate::plan::HoldReason::Suspended
+        && !matches!(hold.reason, HoldReason::SpecChanged | HoldReason::Suspended)
     {
         return Err(SweepError::Records(format!("{}: {}", hold.reason.word(), hold.message)));
     }

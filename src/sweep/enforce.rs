@@ -10,7 +10,7 @@ use crate::fsio::Dir;
 use crate::journal::{self, Event, Remark};
 use crate::names::{EntryId, EntryName};
 use crate::observe::{InspectionNote, Reading, WalkOutcome};
-use crate::plan::{HoldKind, HoldReason, Resolution, identity_now, is_complete, orphan_keys};
+use crate::plan::{HoldReason, Resolution, hash_held_for, identity_now, is_complete, orphan_keys};
 use crate::policy::Policy;
 use crate::records::{Answer, AnswerKind, HeldPlan, Identity, Memory, Records};
 
@@ -93,7 +93,7 @@ pub(super) fn enforce(
 /// Whether what was seen shows that this volume, this database and this resource belong together: every source answered,
 /// a live session has its workspace here, and nothing but the approval of a plan is missing.
 fn may_bind(observed: &Observed) -> bool {
-    observed.plan.live > 0 && observed.plan.held.as_ref().is_none_or(|hold| hold.reason.yields_to_approval())
+    observed.plan.live > 0 && observed.plan.is_approvable()
 }
 
 /// Writes the identity of a volume that has none.
@@ -163,16 +163,21 @@ fn take_over_answers(act: &mut Act<'_>, records: &mut Records, state: Option<&Di
 fn latch(act: &mut Act<'_>, records: &mut Records, observed: &Observed, not_the_same: Option<&str>) {
     let plan = &observed.plan;
     let tripped = plan.held.as_ref().filter(|hold| hold.reason.yields_to_approval() && hold.since.is_none());
-    let (reason, cause) = match (not_the_same, tripped) {
-        (Some(why), _) => (HoldReason::NotTheSame, why),
-        (None, Some(hold)) => (hold.reason, hold.cause.as_str()),
+    let (reason, cause, hash) = match (not_the_same, tripped) {
+        (Some(why), _) => {
+            // Under a hash of its own: whoever read the plan before has not read this.
+            let reason = HoldReason::NotTheSame;
+            (reason, why, hash_held_for(act.policy, &observed.snapshot, plan, reason))
+        }
+        (None, Some(hold)) => (hold.reason, hold.cause.as_str(), plan.hash.clone()),
         (None, None) => return,
     };
-    if records.held.is_some() || !records.bound {
+    // That what was moved was not what had been inspected comes before whatever is held already.
+    if !records.bound || (records.held.is_some() && not_the_same.is_none()) {
         return;
     }
     let held = HeldPlan {
-        hash: plan.hash.clone(),
+        hash,
         reason: reason.word().into(),
         message: cause.into(),
         since: plan.now,
@@ -238,8 +243,7 @@ fn remember(
     }
     // What was approved and is gone or changed since needs no approval any more.
     let seen = &observed.snapshot;
-    let gated = observed.plan.held.as_ref().is_some_and(|hold| hold.reason.kind() == HoldKind::Gate);
-    if !records.approved.is_empty() && !gated && !acted.stopped {
+    if !records.approved.is_empty() && !observed.plan.is_gated() && !acted.stopped {
         let still = orphan_keys(seen, &observed.plan);
         let before = records.approved.clone();
         records.prune(|key| !has_moved(acted, &key.name) && still.binary_search(key).is_ok());
@@ -257,8 +261,7 @@ fn look_back(memory: &mut Memory, policy: &Policy, observed: &Observed) {
     // A stale or an empty answer, or that of another database, was no look at these sessions, whatever else holds the sweep.
     if is_complete(policy, seen, plan.now) {
         // Behind a gate no breaker is asked: the number that it would have compared with must not grow old meanwhile.
-        let gated = plan.held.as_ref().is_some_and(|hold| hold.reason.kind() == HoldKind::Gate);
-        let highest = memory.highest_live(plan.now).filter(|_| gated).unwrap_or(0);
+        let highest = memory.highest_live(plan.now).filter(|_| plan.is_gated()).unwrap_or(0);
         memory.saw_live(plan.now, highest.max(sessions.ids.len()));
         memory.observed(plan.now);
         memory.spec = Some(policy.digests.evidence.clone());
@@ -278,9 +281,8 @@ fn is_mismatch(observed: &Observed) -> bool {
 fn note_inspections(memory: &mut Memory, observed: &Observed, acted: Option<&Acted>) {
     let (seen, plan) = (&observed.snapshot, &observed.plan);
     let Some(volume) = seen.volume.complete() else { return };
-    let wanted = |name: &str| EntryName::new(name);
-    let still_kept = |name: &str| volume.entries.binary_search_by(|e| e.name.cmp(&wanted(name))).is_ok();
-    memory.inspected.retain(|name, _| still_kept(name));
+    let is_there = |name: &EntryName| volume.entries.binary_search_by(|entry| entry.name.cmp(name)).is_ok();
+    memory.inspected.retain(|name, _| is_there(&EntryName::new(name)));
     for (index, inspection) in &seen.inspections {
         let Some(name) = volume.entries.get(*index).and_then(|entry| entry.name.as_str()) else { continue };
         let Some(Reading::Complete(root)) = seen.roots.get(index) else { continue };

@@ -6,13 +6,12 @@ use jiff::SignedDuration;
 
 use super::{Context, SweepError};
 use crate::act::{Act, Acted, FreshAnswers, Lock};
-use crate::clock::ServerClock;
+use crate::clock::{self, ServerClock};
 use crate::fsio::Dir;
 use crate::journal::{Journal, Ledger};
 use crate::names::{EntryId, SweepId};
 use crate::observe::volume::Hygiene;
 use crate::policy::Policy;
-use crate::records::Memory;
 
 /// Whether our folder is on the volume already.
 pub(super) fn has_folder(policy: &Policy) -> Result<bool, SweepError> {
@@ -50,10 +49,8 @@ impl Held {
     /// The context with the file server's clock, as the lock that was written just now told it, and how far that clock is
     /// ahead.
     pub(super) fn by_server_clock(&self, context: &Context) -> (Context, SignedDuration) {
-        let ahead = self.lock.server_time().duration_since(self.lock.taken());
-        let mut told = Memory::default();
-        told.saw_server_ahead(ahead);
-        let clock = ServerClock::new(Arc::clone(&context.clock), told.server_ahead());
+        let ahead = clock::ahead(self.lock.server_time(), self.lock.taken());
+        let clock = ServerClock::new(Arc::clone(&context.clock), ahead);
         (Context { clock: Arc::new(clock), ..context.clone() }, ahead)
     }
 

@@ -349,6 +349,12 @@ pub fn backdate(path: &Path, age: Duration) {
     rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
+/// A rename renews the change time of what it moves: what has the same one was not moved, not even for a moment.
+pub fn change_time(path: &Path) -> (i64, i64) {
+    let meta = fs::symlink_metadata(path).unwrap();
+    (meta.ctime(), meta.ctime_nsec())
+}
+
 /// Everything below `path` but `.hygiene` at its top: type, mode, content and link target, by name.
 pub fn manifest(path: &Path) -> BTreeMap<Vec<u8>, String> {
     let mut all = BTreeMap::new();

@@ -5,6 +5,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use workspace_hygiene::act::Pin;
+use workspace_hygiene::sweep::SweepError;
+
 use super::{on, world_with};
 use crate::world::id;
 
@@ -60,6 +63,9 @@ fn it_leaves_no_trace_on_a_volume_that_was_swept_before() {
     let ran = on(&world, &["quarantine", "restore", "--all"]).exits(1);
     assert!(ran.stderr.contains("mode is Report"), "{}", ran.stderr);
     on(&world, &["quarantine", "purge", "--all", "--yes"]).exits(1);
+    // Nor does what stands behind the command line, by itself.
+    assert!(matches!(world.restore(&[&id(2)], Pin::No), Err(SweepError::ReportMode)));
+    assert!(matches!(world.purge(&[&id(2)]), Err(SweepError::ReportMode)));
     assert_eq!(traces(&world.root()), before);
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use workspace_hygiene::journal::Event;
 use workspace_hygiene::names::PlanHash;
-use workspace_hygiene::plan::HoldReason;
+use workspace_hygiene::plan::{HoldReason, KeepReason, Verdict};
 use workspace_hygiene::records::AnswerKind;
 use workspace_hygiene::sweep::SweepError;
 
@@ -98,7 +98,9 @@ fn a_gate_holds_what_is_approved_too() {
     let hash = holds(&world, HoldReason::TooManyOrphans).observed.plan.hash;
     world.answer(AnswerKind::Approve, &hash).unwrap();
     world.part("suspend", "true");
-    holds(&world, HoldReason::Suspended);
+    let held = holds(&world, HoldReason::Suspended).observed.plan;
+    let kept = Verdict::Keep(KeepReason::Held(HoldReason::Suspended));
+    assert_eq!(held.verdicts.iter().filter(|verdict| **verdict == kept).count(), 6, "{:?}", held.verdicts);
     world.part("suspend", "false");
     assert_eq!(swept(&world).acted.quarantined.len(), 2);
 }

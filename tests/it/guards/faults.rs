@@ -67,6 +67,32 @@ fn what_another_client_put_in_its_place_between_check_and_rename_goes_straight_b
 }
 
 #[test]
+fn a_mismatch_latches_over_a_plan_that_is_held_already() {
+    let (mut world, control) = on_efs(6);
+    world.part("limits", "{perSweep: 2, breaker: {maxOrphans: 4}}");
+    let many = holds(&world, HoldReason::TooManyOrphans).observed.plan.hash;
+    world.answer(AnswerKind::Approve, &many).unwrap();
+    for n in 7..=12 {
+        world.workspace(&id(n), 30 * DAY);
+    }
+    let backing = world.fuse().backing().to_owned();
+    control.before(Op::Rename, &id(2), move || {
+        fs::rename(backing.join(id(2)), backing.join("aside")).unwrap();
+        fs::create_dir(backing.join(id(2))).unwrap();
+    });
+    // The first is approved and goes; the new ones are too many by themselves, and held.
+    let acted = swept(&world).acted;
+    assert_eq!((acted.quarantined.as_slice(), acted.latched.is_some()), ([id(1)].as_slice(), true), "{acted:?}");
+    // What was approved for their number only waits from here on.
+    let held = holds(&world, HoldReason::NotTheSame).observed.plan.held.unwrap().plan.unwrap();
+    assert_ne!(held, many);
+    world.answer(AnswerKind::Dismiss, &held).unwrap();
+    let swept = swept(&world);
+    assert_eq!(super::held(&swept), Some(HoldReason::TooManyOrphans));
+    assert_eq!(swept.acted.quarantined, [id(3), id(4)]);
+}
+
+#[test]
 fn what_is_written_to_between_check_and_rename_goes_straight_back() {
     let (world, control) = on_efs(1);
     let path = world.fuse().backing().join(id(1));
@@ -201,6 +227,21 @@ fn a_name_that_another_client_took_is_never_overwritten() {
         std::thread::sleep(Duration::from_secs(1));
     }
     assert_eq!(restored, [id(1)]);
+}
+
+#[test]
+fn a_name_that_is_taken_right_before_the_rename_is_never_overwritten() {
+    let (world, control) = on_efs(1);
+    assert_eq!(swept(&world).acted.quarantined, [id(1)]);
+    world.set_live(&id(1), true);
+    let taken = world.fuse().backing().join(id(1));
+    let theirs = taken.clone();
+    // The first attempt is told that this file system knows no RENAME_NOREPLACE; the name is taken by then.
+    control.before(Op::Rename, &id(1), move || fs::create_dir(theirs).unwrap());
+    let acted = swept(&world).acted;
+    assert!(acted.restored.is_empty() && acted.errors[0].message.contains("RestoreConflict"), "{acted:?}");
+    assert_eq!(fs::read_dir(&taken).unwrap().count(), 0);
+    assert_eq!(world.quarantined_trees().len(), 1);
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Promise 10: the lock is held, proved before each step, and says whose it is.
 
 use std::fs;
-use std::sync::Arc;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use workspace_hygiene::names::SessionId;
 use workspace_hygiene::observe::sessions::SessionStore;
 use workspace_hygiene::observe::{LiveSessions, Reading};
-use workspace_hygiene::sweep::{Sources, SweepError, Swept};
+use workspace_hygiene::sweep::{Sources, Swept};
 
 use super::{approved, swept};
 use crate::world::{World, id, manifest};
@@ -60,12 +61,23 @@ fn a_lock_that_was_taken_away_stops_the_sweep_before_its_next_step() {
 #[test]
 fn two_tools_at_once_are_one_and_a_refusal() {
     let world = approved(1);
-    let other = world.try_sweep(world.sources());
-    drop(other);
-    let lock = fs::File::open(world.root().join(".hygiene/lock")).unwrap();
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
-    let refused = world.try_sweep(world.sources()).unwrap_err();
-    assert!(matches!(refused, SweepError::Lock(_)), "{refused}");
+    let (spec, state) = (world.spec_file(), world.path("state"));
+    let refused = Arc::new(Mutex::new(None));
+    let outcome = Arc::clone(&refused);
+    // The other begins while this one is about to take a step.
+    let acted = sweep_and(&world, move || {
+        outcome.lock().unwrap().get_or_insert_with(|| {
+            let mut other = Command::new(env!("CARGO_BIN_EXE_hygiene"));
+            other.args(["sweep", "--no-progress", "-f"]).arg(&spec).env("HYGIENE_STATE_DIR", &state);
+            other.output().unwrap()
+        });
+    })
+    .acted;
+    assert_eq!(acted.quarantined, [id(1)], "{acted:?}");
+    let refused = refused.lock().unwrap().take().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    assert!(said.contains("locked by test"), "{said}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use workspace_hygiene::plan::HoldReason;
 
 use super::lock::sweep_and;
 use super::{approved, holds, swept};
-use crate::world::{DAY, World, id, manifest};
+use crate::world::{DAY, World, change_time, id, manifest};
 
 /// Orders that stand until they are withdrawn.
 #[derive(Debug, Default)]
@@ -27,11 +27,13 @@ impl Orders for Withdrawn {
 fn a_spec_that_changes_stops_the_running_sweep_before_its_next_step() {
     let mut world = approved(3);
     let before = manifest(&world.root());
+    let unmoved = change_time(&world.root().join(id(1)));
     let orders = Arc::new(Withdrawn::default());
     world.orders = orders.clone();
     let acted = sweep_and(&world, move || orders.0.store(true, Ordering::SeqCst)).acted;
     assert_eq!((acted.quarantined.len(), acted.stopped, acted.errors.len()), (0, true, 1), "{acted:?}");
     assert_eq!(manifest(&world.root()), before);
+    assert_eq!(change_time(&world.root().join(id(1))), unmoved);
 }
 
 #[test]

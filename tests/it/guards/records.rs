@@ -1,6 +1,7 @@
 //! Promise 14: the journal and all that is remembered, also on a full volume and after a year.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use workspace_hygiene::journal::Event;
@@ -17,9 +18,12 @@ fn busy(world: World) -> World {
     world
 }
 
-fn files(world: &World) -> usize {
-    let names = fs::read_dir(world.root().join(".hygiene/journal")).unwrap();
-    names.filter(|name| name.as_ref().unwrap().file_name().to_str().unwrap().ends_with(".jsonl")).count()
+/// The files of the journal, the oldest first.
+fn files(world: &World) -> Vec<PathBuf> {
+    let names = fs::read_dir(world.root().join(".hygiene/journal")).unwrap().map(|name| name.unwrap().path());
+    let mut names: Vec<_> = names.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect();
+    names.sort();
+    names
 }
 
 /// A sweep that quarantines a workspace and one that brings it back: two files of the journal.
@@ -38,7 +42,7 @@ fn many_files_of_the_journal_become_one_and_nothing_is_lost() {
     for n in 0..20 {
         there_and_back(&world, n);
     }
-    assert!(files(&world) <= 17, "{}", files(&world));
+    assert!(files(&world).len() <= 17, "{:?}", files(&world));
     let records = world.listed().records;
     assert_eq!(records.iter().map(|record| record.seq).collect::<Vec<_>>(), (1..=80).collect::<Vec<_>>());
 }
@@ -50,9 +54,7 @@ fn a_crash_while_files_are_put_together_leaves_the_journal_as_it_was() {
         there_and_back(&world, n);
     }
     // As if it had died after the first file was replaced by all of them.
-    let journal = world.root().join(".hygiene/journal");
-    let mut names: Vec<_> = fs::read_dir(&journal).unwrap().map(|name| name.unwrap().path()).collect();
-    names.sort();
+    let names = files(&world);
     let all: Vec<u8> = names.iter().flat_map(|name| fs::read(name).unwrap()).collect();
     fs::write(&names[0], all).unwrap();
     assert_eq!(world.listed().records.len(), 12);
@@ -96,9 +98,7 @@ fn a_file_of_the_journal_that_was_removed_is_missed() {
     for n in 0..3 {
         there_and_back(&world, n);
     }
-    let journal = world.root().join(".hygiene/journal");
-    let mut names: Vec<_> = fs::read_dir(&journal).unwrap().map(|name| name.unwrap().path()).collect();
-    names.sort();
+    let names = files(&world);
     fs::remove_file(&names[2]).unwrap();
     holds(&world, HoldReason::RecordsDamaged);
 }
@@ -107,9 +107,7 @@ fn a_file_of_the_journal_that_was_removed_is_missed() {
 fn a_damaged_journal_can_be_set_apart_and_then_keeps_what_it_told_of() {
     let world = approved(2);
     assert_eq!(swept(&world).acted.quarantined.len(), 2);
-    let journal = world.root().join(".hygiene/journal");
-    let mut names: Vec<_> = fs::read_dir(&journal).unwrap().map(|name| name.unwrap().path()).collect();
-    names.sort();
+    let names = files(&world);
     let text = fs::read_to_string(&names[0]).unwrap();
     fs::write(&names[0], text.replacen("bound to", "Bound to", 1)).unwrap();
     holds(&world, HoldReason::RecordsDamaged);

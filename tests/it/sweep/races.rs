@@ -2,7 +2,6 @@
 //! asked at exactly these moments, so a store that does mischief when asked is the race, at the worst time, every time.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +13,7 @@ use workspace_hygiene::observe::sessions::SessionStore;
 use workspace_hygiene::observe::{LiveSessions, Reading};
 use workspace_hygiene::sweep::Sources;
 
-use crate::world::{DAY, World, id, manifest};
+use crate::world::{DAY, World, backdate, change_time, id, manifest};
 
 type Mischief = Box<dyn Fn(u32) -> Option<Reading<bool>> + Send + Sync>;
 
@@ -57,12 +56,6 @@ fn world_with_one_orphan() -> (World, PathBuf) {
 /// The call before the rename, and the one after it.
 const BEFORE: u32 = 1;
 const AFTER: u32 = 2;
-
-/// A rename renews the change time of what it moves: this one was not moved, not even for a moment.
-fn change_time(path: &std::path::Path) -> (i64, i64) {
-    let meta = fs::symlink_metadata(path).unwrap();
-    (meta.ctime(), meta.ctime_nsec())
-}
 
 #[test]
 fn a_row_that_comes_back_between_plan_and_rename_keeps() {
@@ -131,18 +124,19 @@ fn a_workspace_that_is_written_to_before_the_rename_is_not_moved() {
 #[test]
 fn a_keep_file_that_appears_before_the_rename_keeps() {
     let (world, path) = world_with_one_orphan();
-    let kept = path.clone();
-    let touched = Arc::new(std::sync::Mutex::new((0, 0)));
-    let then = Arc::clone(&touched);
+    // One whose day is over: what is written into it anew leaves no trace on the workspace itself.
+    let pin = path.join(".hygiene-keep");
+    fs::write(&pin, "2020-01-01").unwrap();
+    backdate(&path, 30 * DAY);
+    let unmoved = change_time(&path);
     let acted = sweep_with(&world, move |call| {
         if call == BEFORE {
-            keep(&kept);
-            *then.lock().unwrap() = change_time(&kept);
+            fs::write(&pin, "2999-01-01").unwrap();
         }
         None
     });
     assert_eq!(acted, Acted::default());
-    assert_eq!(change_time(&path), *touched.lock().unwrap());
+    assert_eq!(change_time(&path), unmoved);
 }
 
 /// Makes a keep file, and leaves no other trace.

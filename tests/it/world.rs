@@ -265,8 +265,7 @@ impl World {
             new_id: Arc::new(|| uuid::Uuid::now_v7().to_string()),
             actor: "test".into(),
             command: "test".into(),
-            // A test beside this one that starts a process hands it our descriptors for a moment, and with them the lock.
-            lock_timeout: Duration::from_secs(2),
+            lock_timeout: Duration::ZERO,
             orders: Arc::clone(&self.orders),
             state: StateDir::new(Some(self.path("state"))),
         }

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use super::process::{
-    Folder, Kept, Process, command, command_as_server, launch, launch_at, output, percent_encoded, wait_for,
+    Folder, Process, command, command_as_server, launch, launch_at, output, percent_encoded, wait_for,
 };
 use super::{Certificate, DATABASE, OPEN_USER, Options, PASSWORD, USER, ca};
 
@@ -298,7 +298,7 @@ fn is_ready(folder: &Folder) -> bool {
 
 /// A data directory with the table and an empty history, shut down: each server starts from a copy.
 fn template() -> &'static Folder {
-    static TEMPLATE: OnceLock<Kept> = OnceLock::new();
+    static TEMPLATE: OnceLock<Folder> = OnceLock::new();
     TEMPLATE
         .get_or_init(|| {
             let folder = Folder::new();
@@ -327,7 +327,6 @@ fn template() -> &'static Folder {
                 ),
             );
             template.shutdown();
-            Kept::new(template.folder)
+            template.folder
         })
-        .folder()
 }

@@ -3,13 +3,17 @@
 //! the database `sessions` with the table `session`: `ada`, `bob` and `cyd` are live, `old` is deleted.
 
 mod mariadb;
+mod pgbouncer;
 mod postgres;
 mod process;
+mod proxy;
 mod tests;
 mod tls;
 
 pub use mariadb::MariaDb;
+pub use pgbouncer::{PgBouncer, PoolMode};
 pub use postgres::Postgres;
+pub use proxy::{MySqlRouter, Proxy, Router};
 pub use tls::{Certificate, ca};
 
 /// The user whom the session store connects as. It may select from the table `session`.

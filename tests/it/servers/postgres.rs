@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use super::process::{
-    Folder, Kept, Process, command, command_as_server, give_away, launch, launch_at, output, percent_encoded, wait_for,
+    Folder, Process, command, command_as_server, give_away, launch, launch_at, output, percent_encoded, wait_for,
 };
 use super::{Certificate, DATABASE, Options, PASSWORD, USER, ca};
 
@@ -275,37 +275,35 @@ fn is_ready(folder: &Folder, process: &Process) -> bool {
 
 /// A cluster with the table, shut down: each server starts from a copy.
 fn template() -> &'static Folder {
-    static TEMPLATE: OnceLock<Kept> = OnceLock::new();
-    TEMPLATE
-        .get_or_init(|| {
-            let folder = Folder::new();
-            let mut initdb = command_as_server(program("initdb"));
-            initdb.arg("-D").arg(folder.join("data")).args(["-U", "postgres", "-A", "trust", "--no-sync"]);
-            // The smallest log there is: it is copied for each server.
-            output(initdb.args(["--locale=C", "--encoding=UTF8", "--wal-segsize=1"]), "");
-            append(&folder.join("data/postgresql.conf"), SETTINGS);
-            output(
-                command_as_server(program("postgres"))
-                    .arg("--single")
-                    .arg("-D")
-                    .arg(folder.join("data"))
-                    .arg("postgres"),
-                &format!("create database {DATABASE}\n"),
-            );
-            let template = Postgres::serve(folder, Options::default());
-            template.admin(&format!(
-                "create table session(
+    static TEMPLATE: OnceLock<Folder> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let folder = Folder::new();
+        let mut initdb = command_as_server(program("initdb"));
+        initdb.arg("-D").arg(folder.join("data")).args(["-U", "postgres", "-A", "trust", "--no-sync"]);
+        // The smallest log there is: it is copied for each server.
+        output(initdb.args(["--locale=C", "--encoding=UTF8", "--wal-segsize=1"]), "");
+        append(&folder.join("data/postgresql.conf"), SETTINGS);
+        output(
+            command_as_server(program("postgres")).arg("--single").arg("-D").arg(folder.join("data")).arg("postgres"),
+            &format!("create database {DATABASE}\n"),
+        );
+        let template = Postgres::serve(folder, Options::default());
+        template.admin(&format!(
+            "create table session(
                      id text primary key, deleted_at timestamptz, updated_at timestamptz default now());
                  insert into session(id, deleted_at) values
                      ('ada', null), ('bob', null), ('cyd', null), ('old', now() - interval '30 days');
                  create role {USER} login password '{PASSWORD}';
                  grant select on session to {USER};
-                 create role replicator login replication;"
-            ));
-            template.shutdown();
-            Kept::new(template.folder)
-        })
-        .folder()
+                 create role replicator login replication;
+                 -- Of what is copied for each server these two are half.
+                 drop database postgres;
+                 update pg_database set datistemplate = false where datname = 'template0';
+                 drop database template0;"
+        ));
+        template.shutdown();
+        template.folder
+    })
 }
 
 fn append(path: &Path, text: &str) {

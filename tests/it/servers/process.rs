@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -82,12 +83,28 @@ pub fn wait_for(what: &str, mut reached: impl FnMut() -> bool) {
     }
 }
 
-/// The folder of a server. It belongs to the user the servers run as.
+/// The folder of all servers. Nothing in a static is dropped: it is removed when the test process ends, with what is in it.
+fn all_servers() -> &'static Path {
+    static ALL: OnceLock<(PathBuf, Child)> = OnceLock::new();
+    let (dir, _) = ALL.get_or_init(|| {
+        let passable = fs::Permissions::from_mode(0o755);
+        let dir = tempfile::Builder::new().prefix("servers-").permissions(passable).tempdir().unwrap().keep();
+        let mut keeper = command("sh");
+        keeper.args(["-c", include_str!("keeper.sh"), "keeper"]).arg(&dir);
+        // In a process group of its own, it outlives an interrupt from the terminal. Nobody waits for what it says.
+        let keeper = keeper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        (dir, keeper.unwrap())
+    });
+    dir
+}
+
+/// A folder for a server. It belongs to the user the servers run as.
+#[derive(Debug)]
 pub struct Folder(TempDir);
 
 impl Folder {
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("server-").tempdir().unwrap();
+        let dir = tempfile::tempdir_in(all_servers()).unwrap();
         give_away(dir.path());
         Self(dir)
     }
@@ -102,7 +119,6 @@ impl Folder {
 
     /// Writes a file that only the server may read.
     pub fn write(&self, name: &str, content: &[u8]) -> PathBuf {
-        use std::os::unix::fs::PermissionsExt;
         let path = self.join(name);
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -116,24 +132,8 @@ impl Folder {
     }
 }
 
-/// A folder that many tests copy from. Nothing in a static is dropped: its watchdog removes it with the test process.
-pub struct Kept {
-    folder: Folder,
-    _watchdog: Process,
-}
-
-impl Kept {
-    pub fn new(folder: Folder) -> Self {
-        Self { _watchdog: Process::watched(folder.path(), &[]), folder }
-    }
-
-    pub fn folder(&self) -> &Folder {
-        &self.folder
-    }
-}
-
 /// A running server; dropping it kills it and its children. When the test process ends without that, its watchdog does the
-/// same and removes its folder.
+/// same.
 pub struct Process {
     pid: u32,
     watchdog: Child,
@@ -143,21 +143,17 @@ pub struct Process {
 impl Process {
     /// Starts a server in a folder, as a user without privileges. What it says is appended to `log` there.
     pub fn start(dir: &Path, server: &[OsString]) -> Self {
-        let mut command: Vec<OsString> = Vec::new();
+        let mut command_line: Vec<OsString> = Vec::new();
         if is_root() {
-            command.extend(["setpriv".into(), format!("--reuid={NOBODY}").into()]);
-            command.extend([format!("--regid={NOBODY}").into(), "--clear-groups".into(), "--".into()]);
+            command_line.extend(["setpriv".into(), format!("--reuid={NOBODY}").into()]);
+            command_line.extend([format!("--regid={NOBODY}").into(), "--clear-groups".into(), "--".into()]);
         }
-        command.extend_from_slice(server);
-        Self::watched(dir, &command)
-    }
-
-    fn watched(dir: &Path, server: &[OsString]) -> Self {
+        command_line.extend_from_slice(server);
         // In a process group of its own, the watchdog outlives an interrupt from the terminal.
         let mut watchdog = command("sh")
             .args(["-c", include_str!("watchdog.sh"), "watchdog"])
             .arg(dir)
-            .args(server)
+            .args(command_line)
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::piped())
@@ -167,7 +163,7 @@ impl Process {
         let (orders, mut answers) = (watchdog.stdin.take().unwrap(), BufReader::new(watchdog.stdout.take().unwrap()));
         let mut pid = String::new();
         answers.read_line(&mut pid).unwrap();
-        Self { pid: pid.trim().parse().unwrap_or(0), watchdog, pipes: Mutex::new((orders, answers)) }
+        Self { pid: pid.trim().parse().unwrap(), watchdog, pipes: Mutex::new((orders, answers)) }
     }
 
     pub fn pid(&self) -> u32 {

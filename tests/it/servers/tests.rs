@@ -1,10 +1,15 @@
 //! The servers are what they say.
 
-use std::os::unix::process::CommandExt;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
-use super::process::{command, is_alive, output, wait_for};
-use super::{Certificate, DATABASE, MariaDb, OPEN_USER, Options, PASSWORD, Postgres, USER, mariadb, postgres};
+use super::process::{is_alive, wait_for};
+use super::{
+    Certificate, DATABASE, MariaDb, MySqlRouter, OPEN_USER, Options, PASSWORD, PgBouncer, PoolMode, Postgres, Proxy,
+    Router, USER, mariadb, postgres,
+};
 
 const LIVE: &str = "select id from session where deleted_at is null order by id";
 
@@ -67,7 +72,7 @@ fn a_postgres_is_stopped_killed_and_started_again() {
     server.stop_signal();
     let mut asked = postgres::psql();
     let mut asked = asked.arg(server.url()).args(["-c", LIVE]).stdout(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(200));
     assert!(asked.try_wait().unwrap().is_none(), "a stopped server answers nothing");
     server.continue_signal();
     assert!(asked.wait().unwrap().success());
@@ -207,36 +212,185 @@ fn options_reach_the_server() {
     assert_eq!(server.query("select @@max_allowed_packet"), "1048576");
 }
 
-/// A server of which a test process has nothing but the pipe to its watchdog.
 #[test]
-fn a_server_ends_with_the_test_process_and_leaves_no_files() {
-    let dir = tempfile::tempdir().unwrap().keep();
-    let (told, script) = (dir.join("told"), include_str!("watchdog.sh"));
-    // A process that holds the pipe and is killed as a test process would be.
-    let mut holder = command("sh")
-        .args(["-c", "tail -f /dev/null | sh -c \"$1\" watchdog \"$2\" sh -c 'sleep 1000 & sleep 1000' >\"$3\""])
-        .args(["holder", script])
-        .args([&dir, &told])
-        .process_group(0)
-        .spawn()
-        .unwrap();
-    let mut server = 0;
-    wait_for("the server to start", || {
-        server = std::fs::read_to_string(&told).ok().and_then(|pid| pid.trim().parse().ok()).unwrap_or(0);
-        server != 0 && children(server).len() == 2
-    });
-    let mut all = children(server);
-    all.push(server);
-    assert!(all.iter().all(|pid| is_alive(*pid)));
-    output(command("sh").args(["-c", "kill -KILL $1", "kill", &tail_of(holder.id()).to_string()]), "");
-    holder.wait().unwrap();
-    assert!(!all.iter().any(|pid| is_alive(*pid)), "{all:?}");
-    assert!(!dir.exists());
+fn a_pgbouncer_answers_in_each_mode_and_ends_with_its_value() {
+    let server = Postgres::start();
+    for mode in [PoolMode::Session, PoolMode::Transaction, PoolMode::Statement] {
+        let pooler = PgBouncer::in_front_of(&server, mode);
+        assert_ne!(pooler.port(), server.port());
+        let asked = || psql(&pooler.url(), &[("PGOPTIONS", "-c work_mem=1MB")], LIVE);
+        assert_eq!(asked().unwrap(), "ada\nbob\ncyd");
+        let mut transaction = postgres::psql();
+        let transaction = client(transaction.arg(pooler.url()).args(["-c", "begin", "-c", "select 1", "-c", "commit"]));
+        assert_eq!(transaction.is_ok(), mode != PoolMode::Statement, "{transaction:?}");
+        let dropped = psql(&pooler.url(), &[("PGOPTIONS", "-c work_mem=1MB")], "show work_mem");
+        assert_eq!(dropped.unwrap(), "4MB", "connection options are dropped");
+        assert!(pooler.log().contains("login attempt"), "{}", pooler.log());
+        let pid = pooler.pid();
+        drop(pooler);
+        assert!(!is_alive(pid));
+    }
 }
 
-/// The first process of a pipeline that a shell waits for.
-fn tail_of(shell: u32) -> u32 {
-    children(shell)[0]
+#[test]
+fn a_proxy_passes_cuts_and_stalls() {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    // A server that says ten letters for each byte it is told.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let proxy = Proxy::to(listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                while client.read_exact(&mut [0]).is_ok() {
+                    client.write_all(b"0123456789").ok();
+                }
+            });
+        }
+    });
+    let connected = || {
+        let client = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        client
+    };
+    let asked = |mut client: &TcpStream| {
+        client.write_all(b"?").unwrap();
+        let mut said = [0; 10];
+        let mut read = 0;
+        while read < said.len() {
+            match client.read(&mut said[read..]) {
+                Ok(0) => return (read, "cut"),
+                Ok(more) => read += more,
+                Err(_) => return (read, "silent"),
+            }
+        }
+        (read, "all")
+    };
+    let first = connected();
+    assert_eq!(asked(&first), (10, "all"));
+    assert_eq!((proxy.passed(), proxy.connections()), (10, 1));
+
+    proxy.cut_after(14);
+    assert_eq!(asked(&first), (10, "all"));
+    assert_eq!(asked(&first), (4, "cut"));
+    assert_eq!(asked(&connected()), (10, "all"), "each connection has bytes of its own");
+    proxy.cut_after(0);
+    assert_eq!(asked(&connected()), (0, "cut"));
+
+    proxy.stall_after(7);
+    let stalled = connected();
+    assert_eq!(asked(&stalled), (7, "silent"));
+    proxy.pass();
+    let mut rest = [0; 3];
+    (&stalled).read_exact(&mut rest).unwrap();
+    assert_eq!(&rest, b"789");
+    assert_eq!(asked(&stalled), (10, "all"));
+    proxy.cut_all();
+    assert_eq!((&stalled).read(&mut rest).unwrap(), 0);
+    assert_eq!(proxy.connections(), 4);
+    proxy.stall_after(0);
+    let stalled = connected();
+    assert_eq!(asked(&stalled), (0, "silent"));
+    drop(proxy);
+    assert_eq!((&stalled).read(&mut rest).unwrap(), 0);
+}
+
+#[test]
+fn a_proxy_is_between_client_and_server() {
+    let server = Postgres::start();
+    let proxy = Proxy::to(server.port());
+    let url = server.url().replace(&server.port().to_string(), &proxy.port().to_string());
+    assert_eq!(psql(&url, &[], LIVE).unwrap(), "ada\nbob\ncyd");
+    let all = proxy.passed();
+    assert!(all > 100, "{all}");
+    proxy.cut_after(all - 10);
+    assert!(psql(&url, &[], LIVE).unwrap_err().contains("server closed the connection"));
+    assert_eq!(proxy.passed(), all - 10);
+    let server = MariaDb::start();
+    let proxy = Proxy::to(server.port());
+    assert_eq!(mysql(proxy.port(), &[], PASSWORD, LIVE).unwrap(), "ada\nbob\ncyd");
+    assert_eq!(proxy.connections(), 1);
+}
+
+#[test]
+fn a_router_sends_a_later_statement_to_a_second_postgres() {
+    let start = || Postgres::start_with(Options::default().trusting());
+    let (first, second) = (start(), start());
+    let router = Router::between(first.port(), second.port());
+    let asked = || {
+        let mut three = postgres::psql();
+        three.arg(first.url().replace(&first.port().to_string(), &router.port().to_string()));
+        let ports = client(three.args(["-c", "show port"].repeat(3))).unwrap();
+        ports.lines().map(|port| if port == first.port().to_string() { 1 } else { 2 }).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(), [1, 1, 1]);
+    assert_eq!(router.ready(), 4);
+    router.switch_after(2);
+    assert_eq!(asked(), [1, 2, 2]);
+    router.switch_after(1);
+    assert_eq!(asked(), [2, 2, 2]);
+    router.switch_after(3);
+    assert_eq!(asked(), [1, 1, 2]);
+    router.switch_now();
+    assert_eq!(asked(), [2, 2, 2]);
+}
+
+#[test]
+fn a_router_sends_a_later_command_to_a_second_mariadb() {
+    let (first, second) = (MariaDb::start(), MariaDb::start());
+    let router = MySqlRouter::between(first.port(), second.port());
+    let asked = || {
+        let ports = mysql(router.port(), &[], "", "select @@port; select @@port; select @@port").unwrap();
+        ports.lines().map(|port| if port == first.port().to_string() { 1 } else { 2 }).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(), [1, 1, 1]);
+    assert_eq!(router.commands(), 4, "the last is to quit");
+    router.switch_after(1);
+    assert_eq!(asked(), [1, 2, 2]);
+    router.switch_after(2);
+    assert_eq!(asked(), [1, 1, 2]);
+    router.switch_now();
+    assert_eq!(asked(), [2, 2, 2]);
+    let refused = mysql(router.port(), &[], PASSWORD, LIVE);
+    assert!(refused.is_err(), "who has a password is let in by one server at most");
+}
+
+/// Runs itself in a process of its own, where it starts servers until its input ends.
+#[test]
+fn servers_end_with_a_test_process_that_is_killed_and_leave_no_files() {
+    const TO_BE_KILLED: &str = "SERVERS_TO_BE_KILLED";
+    if std::env::var_os(TO_BE_KILLED).is_some() {
+        let (postgres, mariadb) = (Postgres::start(), MariaDb::start());
+        let pooler = PgBouncer::in_front_of(&postgres, PoolMode::Session);
+        println!("\npids {} {} {}", postgres.pid().unwrap(), mariadb.pid().unwrap(), pooler.pid());
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut tests = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--nocapture"])
+        .arg("servers::tests::servers_end_with_a_test_process_that_is_killed_and_leave_no_files")
+        .env("TMPDIR", dir.path())
+        .env(TO_BE_KILLED, "")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(tests.stdout.take().unwrap()).lines();
+    let pids = lines.find_map(|line| Some(line.unwrap().strip_prefix("pids ")?.to_owned())).expect("three pids");
+    let mut pids: Vec<u32> = pids.split(' ').map(|pid| pid.parse().unwrap()).collect();
+    pids.extend(pids.clone().into_iter().flat_map(children));
+    assert!(pids.len() > 5 && pids.iter().all(|pid| is_alive(*pid)), "PostgreSQL has children: {pids:?}");
+    assert!(files(dir.path()) > 0);
+    tests.kill().unwrap();
+    tests.wait().unwrap();
+    wait_for("the servers to end", || !pids.iter().any(|pid| is_alive(*pid)));
+    wait_for("their folders to go", || files(dir.path()) == 0);
+}
+
+fn files(dir: &Path) -> usize {
+    std::fs::read_dir(dir).unwrap().count()
 }
 
 fn children(pid: u32) -> Vec<u32> {

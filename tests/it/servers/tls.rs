@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::process::{Folder, Kept, command, output};
+use super::process::{Folder, command, output};
 
 /// What a server presents.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,7 +47,7 @@ pub fn ca() -> PathBuf {
 }
 
 fn made() -> &'static Folder {
-    static MADE: OnceLock<Kept> = OnceLock::new();
+    static MADE: OnceLock<Folder> = OnceLock::new();
     MADE.get_or_init(|| {
         let folder = Folder::new();
         for name in ["ca", "other-ca"] {
@@ -56,9 +56,8 @@ fn made() -> &'static Folder {
         for certificate in Certificate::ALL {
             make(folder.path(), certificate);
         }
-        Kept::new(folder)
+        folder
     })
-    .folder()
 }
 
 fn openssl(dir: &Path, arguments: &str) {

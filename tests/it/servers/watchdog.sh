@@ -1,12 +1,10 @@
 # Starts a server, follows the orders on its standard input, and ends the server when there are no more: a test process that
 # is killed closes that pipe too. As the parent of the server it may use its pid, which is nobody else's until it is waited for.
-# $1: the folder of the server; the rest: its command line, or nothing where there is a folder to remove and no server.
-dir=$1 server=
+# $1: the folder of the server; the rest: its command line.
+dir=$1
 shift
-if [ $# -gt 0 ]; then
-    "$@" </dev/null >>"$dir/log" 2>&1 &
-    server=$!
-fi
+"$@" </dev/null >>"$dir/log" 2>&1 &
+server=$!
 echo "$server"
 
 gone() {
@@ -21,7 +19,6 @@ all() {
 
 # A server that is stopped has no new children while they are counted.
 end() {
-    [ -n "$server" ] || return 0
     kill -STOP "$server" 2>/dev/null
     ended=$(all)
     kill -KILL $ended 2>/dev/null
@@ -34,7 +31,7 @@ end() {
 $(sed -n 7p "$dir/data/postmaster.pid" 2>/dev/null)
 EOF
     [ -z "$memory" ] || ipcrm -m "$memory" 2>/dev/null
-    server=
+    exit
 }
 
 while read -r order signal; do
@@ -44,9 +41,8 @@ while read -r order signal; do
             kill "-$signal" $(all)
             ;;
         server) kill "-$signal" "$server" ;;
-        end) end && exit ;;
+        end) end ;;
     esac 2>/dev/null
     echo done
 done
 end
-rm -rf --one-file-system -- "$dir"

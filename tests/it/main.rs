@@ -8,6 +8,7 @@ mod guards;
 mod incidents;
 mod model;
 mod planner;
+mod servers;
 mod sessions_sqlite;
 mod spec;
 mod sweep;

@@ -18,6 +18,7 @@ pub mod policy;
 pub mod progress;
 pub mod records;
 pub mod report;
+pub mod secrets;
 pub mod spec;
 pub mod stop;
 pub mod sweep;

@@ -17,6 +17,7 @@ mod plan;
 mod process;
 mod quarantine;
 mod run;
+mod secrets;
 mod sweep;
 
 use std::process::ExitCode;

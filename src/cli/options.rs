@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, ValueHint};
 use tracing::level_filters::LevelFilter;
 
+use super::secrets::{Given, given};
 use crate::api::DurationString;
 
 /// The heading they stand below in `--help`.
@@ -56,6 +57,16 @@ pub(super) struct Global {
     /// directory, $XDG_STATE_HOME or ~/.local/state]
     #[arg(long, value_name = "DIR", env = "HYGIENE_STATE_DIR", global = true, help_heading = HEADING, value_hint = ValueHint::DirPath)]
     pub(super) state_dir: Option<PathBuf>,
+
+    /// Where the value of a secretKeyRef is: `NAME/KEY=env:VAR` or `NAME/KEY=file:PATH`
+    ///
+    /// May be given several times. It is read anew for each connection, so a file may be renewed while this runs.
+    #[arg(long, value_name = "KEY=PLACE", value_parser = given, hide_possible_values = true, global = true, help_heading = HEADING)]
+    pub(super) secret: Vec<Given>,
+
+    /// Where the value of a configMapKeyRef is, in the same form
+    #[arg(long, value_name = "KEY=PLACE", value_parser = given, global = true, help_heading = HEADING)]
+    pub(super) config_map: Vec<Given>,
 
     /// Accept a minAge below 1h and a retention below 24h in mode Enforce. For tests and the demo only: with times this
     /// short a workspace goes before anybody can miss it

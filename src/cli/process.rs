@@ -32,6 +32,7 @@ impl Process {
     pub fn this() -> Self {
         let stop = Stop::default();
         raise_open_files();
+        leave_no_core();
         let registered = flag::register_conditional_shutdown(SIGINT, ENDED_BY_SIGINT, stop.flag())
             .and_then(|_| flag::register(SIGINT, stop.flag()))
             .and_then(|_| flag::register(SIGTERM, stop.flag()));
@@ -46,6 +47,17 @@ impl Process {
             actor: actor(),
             stop,
         }
+    }
+}
+
+/// A core dump would hold the passwords of the databases. Neither the kernel nor a program it hands cores to gets one.
+fn leave_no_core() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if setrlimit(Resource::Core, none).is_err() | set_dumpable_behavior(DumpableBehavior::NotDumpable).is_err() {
+        super::output::complain(format_args!(
+            "core dumps cannot be switched off; one would hold the databases' passwords"
+        ));
     }
 }
 

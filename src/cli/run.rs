@@ -15,6 +15,7 @@ use super::exit::{Ended, Exit};
 use super::options::{Global, Output};
 use super::output::{self, complain};
 use super::process::Process;
+use super::secrets::GivenSecrets;
 use crate::observe::sessions;
 use crate::orders::Fixed;
 use crate::policy::{Policy, PolicyOptions, ResourceName};
@@ -35,6 +36,7 @@ pub(super) struct Run {
     bars: Arc<Bars>,
     spec: String,
     state: StateDir,
+    secrets: Arc<GivenSecrets>,
     /// The files that the resources were read from, by resource.
     orders: OnceLock<BTreeMap<ResourceName, SpecFile>>,
 }
@@ -60,8 +62,9 @@ impl Run {
             spec.push("--unsafe-short-times".into());
         }
         let state = StateDir::new(global.state_dir.clone().or_else(default_state_dir));
+        let secrets = Arc::new(GivenSecrets::new(&global.secret, &global.config_map));
         let (style, orders) = (output::style(&global), OnceLock::new());
-        Self { style, spec: spec.join(" "), global, process, bars, state, orders }
+        Self { style, spec: spec.join(" "), global, process, bars, state, secrets, orders }
     }
 
     /// Runs a command that needs the async runtime.
@@ -84,6 +87,11 @@ impl Run {
                 let file = |one: &Loaded| Some((one.policy.resource.clone(), one.file.clone()?));
                 // Read once in a run; a second reading would find the same resources.
                 self.orders.get_or_init(|| loaded.iter().filter_map(file).collect());
+                let missing: Vec<_> = loaded.iter().flat_map(|one| self.secrets.missing(&one.policy)).collect();
+                if !missing.is_empty() {
+                    missing.iter().for_each(complain);
+                    return Err(Exit::Usage);
+                }
                 Ok(loaded.into_iter().map(|loaded| Arc::new(loaded.policy)).collect())
             }
             Err(faults) => {
@@ -113,7 +121,8 @@ impl Run {
 
     /// The sources that one resource names.
     pub(super) fn sources(&self, policy: &Policy) -> Sources {
-        let sessions = sessions::open(&policy.sessions, Arc::clone(&self.process.clock));
+        let sessions =
+            sessions::open(&policy.sessions, Arc::clone(&self.secrets) as _, Arc::clone(&self.process.clock));
         Sources { sessions, containers: Vec::new() }
     }
 

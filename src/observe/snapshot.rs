@@ -155,6 +155,9 @@ pub struct LiveSessions {
     pub at: Timestamp,
     /// Which database it is, as far as the store can tell: another one has another text here.
     pub database: String,
+    /// How far the database has come: a number that only grows in the life of one, so that a smaller one shows an older
+    /// copy; `None` where the engine has none.
+    pub position: Option<u64>,
     /// The ids that `knownQuery` returned, whatever the state of their sessions; `None` where none is configured.
     pub known: Option<KnownIds>,
 }
@@ -231,6 +234,8 @@ pub struct History {
     pub spent: Vec<Spent>,
     /// The highest number of live sessions of the last seven days.
     pub highest_live: Option<u64>,
+    /// How far the database had come when that was last written down.
+    pub position: Option<u64>,
     /// What earlier inspections of orphans that were kept found.
     pub inspected: BTreeMap<String, InspectionNote>,
 }

@@ -49,6 +49,16 @@ pub(super) fn mismatch(policy: &Policy, seen: &Snapshot) -> Option<Hold> {
         let message = format!("the sessions are in {}, and the volume was bound to {}", now.database, bound.database);
         return hold(HoldReason::DatabaseChanged, message);
     }
+    let sessions = seen.sessions.complete()?;
+    if let (Some(before), Some(now)) = (history.position, sessions.position)
+        && now < before
+    {
+        let message = format!(
+            "the database is at position {now} and was at {before}: this is an older copy of it, or it was restored from a \
+             backup"
+        );
+        return hold(HoldReason::DatabaseWentBack, message);
+    }
     // Before anything was ever deleted on its strength a spec may still be found by trying.
     if bound.query != now.query && (history.bound || policy.mode == Mode::Enforce) {
         let message = "workspaces.pattern or sessions.liveQuery changed since the volume was bound".to_owned();

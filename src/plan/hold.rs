@@ -102,6 +102,8 @@ reasons! {
     RootReplaced = "RootReplaced", Breaker, Adoption;
     /// The sessions are in another database than the one that was bound.
     DatabaseChanged = "DatabaseChanged", Breaker, Adoption;
+    /// The database is at an earlier state than it was: a copy, or restored from a backup.
+    DatabaseWentBack = "DatabaseWentBack", Breaker, Adoption;
     /// `workspaces.pattern` or `sessions.liveQuery` changed since the volume was bound.
     QueryChanged = "QueryChanged", Breaker, Adoption;
     /// The number of live sessions fell by more than `maxSessionDropPercent`.

@@ -1,24 +1,21 @@
 //! From the resource to the policy: everything that can be wrong with a spec is found here, all of it at once.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::faults::{Faults, PolicyFault, PolicyOptions};
 use super::{
-    Activity, BreakerLimits, Budget, KeepFileRule, Limits, Mode, NamePattern, Policy, PurgeLimits, ResourceName,
-    SessionPolicy, SpecDigests, StorePolicy, paths, pattern, unsupported,
+    Activity, BreakerLimits, Budget, KeepFileRule, Limits, Mode, Policy, PurgeLimits, ResourceName, SpecDigests, paths,
+    pattern, sessions, unsupported,
 };
 use crate::api::{self, DurationString, WorkspaceHygiene};
-use crate::names::{EntryName, hex};
+use crate::names::hex;
 
 const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-/// Longest SQL text, as in the schema.
-const MAX_SQL: usize = 8192;
 
 impl Policy {
     /// Parses the spec of `resource`.
@@ -42,7 +39,9 @@ impl Policy {
         let root = volume_root(spec, options.home.as_deref(), &mut faults);
         let text = &spec.workspaces.pattern;
         let pattern = faults.check("spec.workspaces.pattern", text, pattern::name_pattern(text));
-        let sessions = sessions(&spec.sessions, root.as_deref(), pattern.as_ref(), &mut faults);
+        let namespace = resource.metadata.namespace.as_deref().unwrap_or(api::DEFAULT_NAMESPACE);
+        let place = sessions::Place { root: root.as_deref(), pattern: pattern.as_ref(), namespace };
+        let sessions = sessions::convert(&spec.sessions, place, &mut faults);
         let keep = pattern::keep_globs(&spec.workspaces.keep, &mut faults);
         let min_age = times.at_least("spec.workspaces.minAge", &spec.workspaces.min_age, HOUR, "1h", &mut faults);
         let retention =
@@ -144,7 +143,13 @@ impl Times {
 }
 
 /// A duration within `min..=max`, both of which are whole minutes or less than one.
-fn duration(field: &str, text: &DurationString, min: Duration, max: Duration, faults: &mut Faults) -> Option<Duration> {
+pub(super) fn duration(
+    field: &str,
+    text: &DurationString,
+    min: Duration,
+    max: Duration,
+    faults: &mut Faults,
+) -> Option<Duration> {
     let time = faults.check(field, text.as_str(), text.parse())?;
     if time < min || time > max {
         faults.add(field, text, format!("must be from {} to {}", plain(min), plain(max)));
@@ -158,74 +163,6 @@ fn plain(time: Duration) -> String {
         (seconds, _) if seconds >= 60 && seconds % 60 == 0 => format!("{}m", seconds / 60),
         (seconds, 0) => format!("{seconds}s"),
         (_, _) => format!("{}ms", time.as_millis()),
-    }
-}
-
-fn sessions(
-    spec: &api::SessionsSpec,
-    root: Option<&Path>,
-    pattern: Option<&NamePattern>,
-    faults: &mut Faults,
-) -> Option<SessionPolicy> {
-    let store = match &spec.sqlite {
-        Some(sqlite) => database_file(&sqlite.path, root, pattern, faults),
-        None => {
-            if spec.postgres.is_none() && spec.mysql.is_none() {
-                faults.absent("spec.sessions.sqlite");
-            }
-            None
-        }
-    };
-    sql("spec.sessions.liveQuery", Some(&spec.live_query), faults);
-    sql("spec.sessions.liveByIDQuery", spec.live_by_id_query.as_ref(), faults);
-    sql("spec.sessions.freshnessQuery", spec.freshness_query.as_ref(), faults);
-    sql("spec.sessions.canaryQuery", spec.canary_query.as_ref(), faults);
-    sql("spec.sessions.knownQuery", spec.known_query.as_ref(), faults);
-    let millisecond = Duration::from_millis(1);
-    let max_staleness = duration("spec.sessions.maxStaleness", &spec.max_staleness, millisecond, 8760 * HOUR, faults);
-    let timeout = duration("spec.sessions.timeout", &spec.timeout, millisecond, HOUR, faults);
-    let minimum_live = faults.range("spec.sessions.minimumLive", spec.minimum_live, 1, 100_000_000);
-    Some(SessionPolicy {
-        store: StorePolicy::Sqlite { path: store? },
-        live_query: spec.live_query.clone(),
-        live_by_id_query: spec.live_by_id_query.clone(),
-        freshness_query: spec.freshness_query.clone(),
-        max_staleness: max_staleness?,
-        canary_query: spec.canary_query.clone(),
-        known_query: spec.known_query.clone(),
-        minimum_live,
-        timeout: timeout?,
-    })
-}
-
-/// The database file, if no sweep could ever take the directory it lies in for an orphan.
-fn database_file(
-    text: &str,
-    root: Option<&Path>,
-    pattern: Option<&NamePattern>,
-    faults: &mut Faults,
-) -> Option<PathBuf> {
-    let field = "spec.sessions.sqlite.path";
-    let path = faults.check(field, text, paths::absolute(text))?;
-    let mut below_root = root.and_then(|root| path.strip_prefix(root).ok()).into_iter().flat_map(Path::components);
-    if let (Some(Component::Normal(first)), Some(_)) = (below_root.next(), below_root.next()) {
-        let is_workspace = pattern.is_some_and(|pattern| pattern.session(&EntryName::new(first)).is_some());
-        if is_workspace || first == ".hygiene" {
-            faults.add(field, text, "lies inside a directory that a sweep may remove; keep the database elsewhere");
-        }
-    }
-    Some(path)
-}
-
-fn sql(field: &str, text: Option<&String>, faults: &mut Faults) {
-    let Some(text) = text else { return };
-    let length = text.chars().count();
-    if length == 0 || length > MAX_SQL {
-        faults.add(field, "", format!("has {length} characters; a statement has 1 to {MAX_SQL}"));
-    } else if text.trim().is_empty() {
-        faults.add(field, "", "is blank; write one SQL statement");
-    } else if text.contains(';') {
-        faults.add(field, "", "contains a semicolon; write one statement, without one at its end");
     }
 }
 

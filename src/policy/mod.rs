@@ -7,11 +7,14 @@ use globset::GlobSet;
 use regex::Regex;
 
 use crate::names::{EntryName, SessionId};
+use crate::secrets::SecretKey;
 
 mod convert;
 mod faults;
 mod paths;
 mod pattern;
+mod sessions;
+mod sql;
 mod unsupported;
 
 #[cfg(test)]
@@ -169,6 +172,8 @@ pub struct SessionPolicy {
     pub minimum_live: u64,
     /// After this a query is stopped.
     pub timeout: Duration,
+    /// Whether a replica is believed.
+    pub replica: ReplicaRule,
 }
 
 /// The store that holds sessions.
@@ -179,6 +184,114 @@ pub enum StorePolicy {
         /// The database file.
         path: PathBuf,
     },
+    /// A PostgreSQL server.
+    Postgres(ServerPolicy),
+    /// A MySQL or MariaDB server.
+    Mysql(ServerPolicy),
+}
+
+impl StorePolicy {
+    /// The keys of Secrets and ConfigMaps it names, each with the field that names it.
+    pub fn secrets(&self) -> Vec<(String, SecretKey)> {
+        match self {
+            Self::Sqlite { .. } => Vec::new(),
+            Self::Postgres(server) => server.secrets("spec.sessions.postgres"),
+            Self::Mysql(server) => server.secrets("spec.sessions.mysql"),
+        }
+    }
+}
+
+/// A database server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerPolicy {
+    /// How to reach it.
+    pub address: AddressPolicy,
+    /// How the connection is encrypted.
+    pub tls: TlsMode,
+    /// The authorities to trust instead of the public ones.
+    pub ca: Option<SecretKey>,
+}
+
+/// How to reach a database server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressPolicy {
+    /// By a URL that holds everything.
+    Url(SecretKey),
+    /// By its parts.
+    Parts(Box<PartsPolicy>),
+}
+
+/// The parts of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartsPolicy {
+    /// Host, address or socket.
+    pub host: ValuePolicy,
+    /// Port, the engine's own if nothing is said.
+    pub port: Option<ValuePolicy>,
+    /// The database.
+    pub database: ValuePolicy,
+    /// The user.
+    pub user: ValuePolicy,
+    /// The password.
+    pub password: Option<SecretKey>,
+}
+
+/// A value of the spec, or one that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValuePolicy {
+    /// Written in the spec.
+    Given(String),
+    /// To be read.
+    Secret(SecretKey),
+}
+
+/// How much of the server's identity is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Certificate and host name.
+    VerifyFull,
+    /// The certificate alone.
+    VerifyCa,
+    /// Encrypted, nothing checked.
+    Require,
+    /// Not encrypted.
+    Disable,
+}
+
+/// Whether a replica is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaRule {
+    /// Never.
+    Refuse,
+    /// When its lag is known and below `max_staleness`.
+    Accept,
+}
+
+impl ServerPolicy {
+    fn secrets(&self, field: &str) -> Vec<(String, SecretKey)> {
+        let mut keys = Vec::new();
+        let mut add = |part: &str, key: &SecretKey| keys.push((format!("{field}.{part}"), key.clone()));
+        match &self.address {
+            AddressPolicy::Url(key) => add("url.secretKeyRef", key),
+            AddressPolicy::Parts(parts) => {
+                let PartsPolicy { host, port, database, user, password } = &**parts;
+                let values =
+                    [("host", Some(host)), ("port", port.as_ref()), ("database", Some(database)), ("user", Some(user))];
+                for (part, value) in values {
+                    if let Some(ValuePolicy::Secret(key)) = value {
+                        add(&format!("connection.{part}.secretKeyRef"), key);
+                    }
+                }
+                if let Some(key) = password {
+                    add("connection.password.secretKeyRef", key);
+                }
+            }
+        }
+        if let Some(key) = &self.ca {
+            add("tls.ca", key);
+        }
+        keys
+    }
 }
 
 /// How fast to clean, and what stops it.

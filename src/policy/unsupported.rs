@@ -2,13 +2,11 @@
 //! so each is refused by name.
 
 use super::faults::Faults;
-use crate::api::{Replica, WorkspaceHygieneSpec};
+use crate::api::WorkspaceHygieneSpec;
 
 /// One fault for each part in use that this version does not support.
 pub(super) fn refuse(spec: &WorkspaceHygieneSpec, faults: &mut Faults) {
     let schedule = &spec.schedule;
-    let sessions = &spec.sessions;
-    let use_sqlite = "use spec.sessions.sqlite";
     let parts = [
         (schedule.cron.is_some(), "spec.schedule.cron", "cron expressions are", "use spec.schedule.every"),
         (schedule.time_zone.is_some(), "spec.schedule.timeZone", "time zones are", "remove it"),
@@ -20,8 +18,6 @@ pub(super) fn refuse(spec: &WorkspaceHygieneSpec, faults: &mut Faults) {
             "use spec.volume.path",
         ),
         (spec.volume.efs.is_some(), "spec.volume.efs", "the cross-check with EFS is", "remove it"),
-        (sessions.postgres.is_some(), "spec.sessions.postgres", "PostgreSQL is", use_sqlite),
-        (sessions.mysql.is_some(), "spec.sessions.mysql", "MySQL is", use_sqlite),
         (
             spec.containers.is_some(),
             "spec.containers",
@@ -34,10 +30,6 @@ pub(super) fn refuse(spec: &WorkspaceHygieneSpec, faults: &mut Faults) {
         if in_use {
             faults.add(field, "", format!("{part} not supported by this version of hygiene; {way_out}"));
         }
-    }
-    if sessions.replica == Replica::Accept {
-        let message = "reading a replica is not supported by this version of hygiene; use Refuse";
-        faults.add("spec.sessions.replica", "Accept", message);
     }
     let shards = spec.limits.purge.shards;
     if shards > 1 {

@@ -41,6 +41,9 @@ pub struct Memory {
     /// How far the file server's clock is ahead of the host's that swept last, in seconds.
     #[serde(default)]
     pub server_ahead_seconds: i64,
+    /// How far the database had come when the watch was last written down.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub position: Option<u64>,
 }
 
 /// An unbroken stretch of complete observations.
@@ -91,12 +94,16 @@ impl Memory {
         }
     }
 
-    /// A complete observation was made.
-    pub fn observed(&mut self, now: Timestamp) {
+    /// A complete observation was made, of a database that has come this far. Its position is written down with the watch,
+    /// since it changes all the time.
+    pub fn observed(&mut self, now: Timestamp, position: Option<u64>) {
         let since = self.watched_since(now);
         match self.watch {
-            Some(watch) if watch.since == since && now < after(watch.until, WATCH_STEP) => {}
-            _ => self.watch = Some(Watch { since, until: now }),
+            Some(watch)
+                if watch.since == since
+                    && now < after(watch.until, WATCH_STEP)
+                    && self.position.is_some() == position.is_some() => {}
+            _ => (self.watch, self.position) = (Some(Watch { since, until: now }), position.or(self.position)),
         }
     }
 

@@ -241,7 +241,7 @@ fn forget(
         Records::forget_answers(place)?;
     }
     let mut fresh = Records::default();
-    fresh.memory.observed(identity.bound);
+    fresh.memory.observed(identity.bound, None);
     fresh.memory.saw_server_ahead(ahead);
     fresh.write_held(dir, None)?;
     fresh.memory.write(dir)?;

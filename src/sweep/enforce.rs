@@ -263,7 +263,7 @@ fn look_back(memory: &mut Memory, policy: &Policy, observed: &Observed) {
         // Behind a gate no breaker is asked: the number that it would have compared with must not grow old meanwhile.
         let highest = memory.highest_live(plan.now).filter(|_| plan.is_gated()).unwrap_or(0);
         memory.saw_live(plan.now, highest.max(sessions.ids.len()));
-        memory.observed(plan.now);
+        memory.observed(plan.now, sessions.position);
         memory.spec = Some(policy.digests.evidence.clone());
     }
 }

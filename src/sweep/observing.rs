@@ -206,6 +206,7 @@ fn history(context: &Context, seen: &Volumes<'_>) -> Reading<History> {
         damage: None,
         spent: ledger.spent.clone(),
         highest_live: memory.highest_live(now),
+        position: memory.position,
         inspected: memory.inspected.clone(),
     })
 }

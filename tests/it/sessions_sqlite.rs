@@ -17,7 +17,7 @@ use workspace_hygiene::clock::Clock;
 use workspace_hygiene::names::SessionId;
 use workspace_hygiene::observe::Reading;
 use workspace_hygiene::observe::sessions::{SessionStore, Sqlite};
-use workspace_hygiene::policy::{SessionPolicy, StorePolicy};
+use workspace_hygiene::policy::{ReplicaRule, SessionPolicy, StorePolicy};
 
 /// Stands still, and counts who still holds it: every thread of a store does.
 pub struct Still(Timestamp);
@@ -92,6 +92,7 @@ pub fn policy(path: &Path) -> SessionPolicy {
         known_query: None,
         minimum_live: 1,
         timeout: Duration::from_secs(20),
+        replica: ReplicaRule::Refuse,
     }
 }
 

@@ -20,6 +20,7 @@ use workspace_hygiene::orders::{Fixed, Orders};
 use workspace_hygiene::policy::{Mode, Policy, PolicyOptions};
 use workspace_hygiene::progress::{Progress, Unwatched};
 use workspace_hygiene::records::{AnswerKind, HeldPlan, Identity, Records, StateDir, Watch};
+use workspace_hygiene::secrets::NoSecrets;
 use workspace_hygiene::spec::{LoadOptions, load};
 use workspace_hygiene::stop::Stop;
 use workspace_hygiene::sweep::{self, Adoption, Answered, Context, Observed, Sources, SweepError, Swept};
@@ -230,7 +231,7 @@ impl World {
         let Some(policy) = Self::load(spec).filter(|policy| policy.mode == Mode::Enforce) else { return };
         let Ok(root) = Dir::open_root(&policy.root) else { return };
         let Ok(hygiene) = Hygiene::ensure(&root, &policy.root) else { return };
-        let sessions = sessions::open(&policy.sessions, Arc::new(self.clock.clone()));
+        let sessions = sessions::open(&policy.sessions, Arc::new(NoSecrets), Arc::new(self.clock.clone()));
         let sessions = self.runtime.block_on(sessions.live());
         let now = self.clock.now();
         let Ok(records) = Records::read(Some(&hygiene.dir), None) else { return };
@@ -254,7 +255,10 @@ impl World {
 
     pub fn sources(&self) -> Sources {
         let policy = self.policy();
-        Sources { sessions: sessions::open(&policy.sessions, Arc::new(self.clock.clone())), containers: Vec::new() }
+        Sources {
+            sessions: sessions::open(&policy.sessions, Arc::new(NoSecrets), Arc::new(self.clock.clone())),
+            containers: Vec::new(),
+        }
     }
 
     pub fn context(&self) -> Context {
@@ -282,7 +286,7 @@ impl World {
     /// A sweep by the spec that was written last, with nothing made ready for it.
     pub fn runtime_sweep(&self) -> Result<Swept, SweepError> {
         let policy = Self::load(&self.path("spec.yaml")).unwrap();
-        let sessions = sessions::open(&policy.sessions, Arc::new(self.clock.clone()));
+        let sessions = sessions::open(&policy.sessions, Arc::new(NoSecrets), Arc::new(self.clock.clone()));
         let sources = Sources { sessions, containers: Vec::new() };
         self.runtime.block_on(sweep::sweep(policy, sources, self.context()))
     }

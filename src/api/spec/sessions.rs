@@ -80,14 +80,58 @@ fn default_timeout() -> DurationString {
 
 /// A database server.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("has(self.url) != has(self.connection)").message("give exactly one of url and connection")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseSpec {
-    /// The connection URL, always from a Secret. Outside a cluster the command line is told where it is with --secret.
-    pub url: SecretSource,
+    /// The connection URL, always from a Secret: scheme://user:password@host:port/database, without parameters. Outside a
+    /// cluster the command line is told where it is with --secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<SecretSource>,
+    /// The parts of a connection, each from a key of its own, as managed secrets hold them; instead of url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionSpec>,
     /// How the connection is encrypted and whom it trusts. Without it the server's certificate and name are verified
     /// against the public authorities.
     #[serde(default)]
     pub tls: TlsSpec,
+}
+
+/// The parts of a connection.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionSpec {
+    /// Name or address of the host, or the absolute path of a socket: the socket's folder for PostgreSQL, the socket
+    /// itself for MySQL.
+    pub host: ValueSource,
+    /// Port of the server. The default is 5432 for PostgreSQL and 3306 for MySQL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<ValueSource>,
+    /// Name of the database.
+    pub database: ValueSource,
+    /// Name of the user.
+    pub user: ValueSource,
+    /// The user's password, always from a Secret. None is sent if nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretSource>,
+}
+
+/// A value that is written here, or comes from a Secret.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("has(self.value) != has(self.secretKeyRef)")
+        .message("give exactly one of value and secretKeyRef")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ValueSource {
+    /// The value itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub value: Option<String>,
+    /// Name and key of a Secret, in the resource's own namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<KeyReference>,
 }
 
 /// A SQLite database file.

@@ -1,5 +1,8 @@
 //! Session stores: one trait, one file per engine.
 
+mod answers;
+mod freshness;
+mod server;
 mod sqlite;
 
 use std::sync::Arc;
@@ -10,7 +13,9 @@ use super::{LiveSessions, Reading};
 use crate::clock::Clock;
 use crate::names::SessionId;
 use crate::policy::{SessionPolicy, StorePolicy};
+use crate::secrets::Secrets;
 
+use server::{Mysql, Postgres, Server};
 pub use sqlite::Sqlite;
 
 /// A store of session rows.
@@ -24,8 +29,12 @@ pub trait SessionStore: Send + Sync {
 }
 
 /// The store a policy names.
-pub fn open(policy: &SessionPolicy, clock: Arc<dyn Clock>) -> Arc<dyn SessionStore> {
+pub fn open(policy: &SessionPolicy, secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>) -> Arc<dyn SessionStore> {
     match &policy.store {
         StorePolicy::Sqlite { path } => Arc::new(Sqlite::new(path.clone(), policy.clone(), clock)),
+        StorePolicy::Postgres(server) => {
+            Arc::new(Server::new(Postgres, server.clone(), policy.clone(), secrets, clock))
+        }
+        StorePolicy::Mysql(server) => Arc::new(Server::new(Mysql, server.clone(), policy.clone(), secrets, clock)),
     }
 }

@@ -286,6 +286,7 @@ impl SessionStore for World {
             freshest: (db == Db::Stale).then(|| at(state.now - 26 * HOUR)),
             at: at(now),
             database: State::identity(db).into(),
+            position: None,
             known: None,
         })
     }

@@ -69,7 +69,7 @@ fn promise_of_hold(reason: HoldReason) -> &'static [u8] {
         HoldReason::VolumeEmpty | HoldReason::NoLiveWorkspace | HoldReason::IdentityMissing => &[4],
         HoldReason::OwnedByAnother | HoldReason::RootReplaced | HoldReason::QueryChanged => &[4],
         HoldReason::NestedVolume => &[4],
-        HoldReason::DatabaseChanged | HoldReason::RowsBehindVolume => &[3],
+        HoldReason::DatabaseChanged | HoldReason::DatabaseWentBack | HoldReason::RowsBehindVolume => &[3],
         HoldReason::RecordsDamaged => &[14],
         HoldReason::MissingRight | HoldReason::NotTheSame | HoldReason::AwaitsApproval => &[8],
         HoldReason::NearMatches | HoldReason::UnusableIds => &[7],

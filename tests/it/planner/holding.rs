@@ -13,7 +13,7 @@ use super::tape::in_every_world;
 use super::world::{World, victims};
 
 /// Ways to know less of the volume, the database, the spec or the answers of people.
-const DOUBTS: u8 = 16;
+const DOUBTS: u8 = 17;
 
 /// Doubts the whole of `world`; `false` where that way says nothing in this world.
 fn doubt(world: &mut World, way: u8) -> bool {
@@ -23,6 +23,7 @@ fn doubt(world: &mut World, way: u8) -> bool {
         0 => bound.owner = "other/prod/collab",
         1 => bound.root = 3,
         2 => bound.database = "db-2",
+        16 => bound.further_before = true,
         3 => {
             bound.same_query = false;
             world.past.bound = Some(bound.clone());

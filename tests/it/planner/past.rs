@@ -12,6 +12,8 @@ use super::world::World;
 pub const ROOT: u64 = 2;
 /// The database of every world.
 pub const DATABASE: &str = "db-1";
+/// How far the database of every world has come.
+pub const POSITION: u64 = 1_000;
 /// Who every policy is of.
 pub const OWNER: &str = "local/prod/collab";
 /// Approved for whatever may hold.
@@ -28,6 +30,8 @@ pub struct Bound {
     pub owner: &'static str,
     pub root: u64,
     pub database: &'static str,
+    /// Whether the database had come further before than it is now.
+    pub further_before: bool,
     /// Whether it was bound with this pattern and `liveQuery`.
     pub same_query: bool,
 }
@@ -54,7 +58,15 @@ pub struct Past {
 impl Bound {
     /// What it is, bound as it should be.
     pub fn rightly() -> Self {
-        Self { on_volume: true, id: "id-1", owner: OWNER, root: ROOT, database: DATABASE, same_query: true }
+        Self {
+            on_volume: true,
+            id: "id-1",
+            owner: OWNER,
+            root: ROOT,
+            database: DATABASE,
+            further_before: false,
+            same_query: true,
+        }
     }
 }
 
@@ -126,6 +138,7 @@ impl World {
             damage: past.damaged.then(|| "record 7 does not follow from record 6".into()),
             spent: self.spent.clone(),
             highest_live: self.highest_live,
+            position: past.bound.as_ref().map(|bound| POSITION + u64::from(bound.further_before)),
             inspected: self.notes.clone(),
         }
     }

@@ -26,7 +26,7 @@ fn first_victim(world: &mut World, plan: &Plan, change: fn(&mut super::world::Pl
     plan.victims.iter().take(1).for_each(|victim| change(&mut world.places[victim.index]));
 }
 
-const WRONGS: [Wrong; 19] = [
+const WRONGS: [Wrong; 20] = [
     (14, "our records are damaged", true, |world, _| world.past.damaged = true),
     (4, "the volume's identity is gone", true, |world, _| world.past.identity_missing = true),
     (4, "the volume is empty", true, |world, _| world.places.clear()),
@@ -35,6 +35,7 @@ const WRONGS: [Wrong; 19] = [
     (4, "another resource owns the volume", true, |world, _| bound(world, |bound| bound.owner = "other/prod/collab")),
     (4, "the root is another", true, |world, _| bound(world, |bound| bound.root = 3)),
     (3, "the database is another", true, |world, _| bound(world, |bound| bound.database = "db-2")),
+    (3, "the database is an older copy", true, |world, _| bound(world, |bound| bound.further_before = true)),
     (4, "pattern or liveQuery changed", true, |world, _| bound(world, |bound| bound.same_query = false)),
     (8, "a plan waits for a person", true, |world, _| world.past.held = Some("SessionsDropped")),
     (8, "nobody has approved a plan yet", true, |world, _| world.past.confirmed = false),

@@ -92,6 +92,7 @@ impl World {
             freshest: self.freshest,
             at: self.now,
             database: DATABASE.into(),
+            position: Some(super::past::POSITION),
             known: self.known.as_ref().map(|known| known.iter().map(SessionId::new).collect::<KnownIds>()),
         };
         let volume = Volume {

@@ -29,10 +29,11 @@ impl World {
         let mut past = Past::calm();
         let mut bound = Bound::rightly();
         if tape.chance(10) {
-            match tape.below(5) {
+            match tape.below(6) {
                 0 => bound.owner = "other/prod/collab",
                 1 => bound.root = 3,
                 2 => bound.database = "db-2",
+                3 => bound.further_before = true,
                 _ => bound.same_query = false,
             }
             // A second difference: the worse of the two is told.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::observe::sessions::answers::AnswerFault;
+
 /// A reason why there is no answer.
 #[derive(Debug, Error)]
 pub(super) enum Fault {
@@ -77,37 +79,6 @@ pub(super) enum Fault {
     )]
     Read { doing: &'static str, what: String },
 
-    // the answers
-    #[error("{field} returned NULL as an id in row {row}; add `where id is not null`, or repair the row")]
-    Null { field: &'static str, row: u64 },
-    #[error("{field} returned {kind} as an id in row {row}; select text, for example `{way_out}`")]
-    WrongType { field: &'static str, row: u64, kind: &'static str, way_out: &'static str },
-    #[error(
-        "{field} returned text that is not valid Unicode as an id in row {row}; repair the row, or leave it out in the query"
-    )]
-    NotUnicode { field: &'static str, row: u64 },
-    #[error(
-        "spec.sessions.liveQuery returned {streamed} rows, but count(*) says {counted} in the same snapshot; leave out random() and the like, and run `pragma integrity_check` (`reindex` repairs an index)"
-    )]
-    Counts { streamed: u64, counted: i64 },
-    #[error(
-        "spec.sessions.freshnessQuery returned {found}; it must return one ISO 8601 text (UTC where it has no offset) or one Unix time in seconds or milliseconds"
-    )]
-    Freshness { found: &'static str },
-    #[error(
-        "{field} does not find a session that spec.sessions.liveQuery returns in the same snapshot; make both agree (is the parameter compared with the id, in the same spelling?)"
-    )]
-    Misses { field: &'static str },
-    #[error(
-        "{field} finds a session that cannot exist; it must return no row for an id that is not live (count(*) and exists() always return one: use `select 1 … where id = ?1`)"
-    )]
-    FindsAnything { field: &'static str },
-    #[error(
-        "spec.sessions.knownQuery does not return every session that spec.sessions.liveQuery returns in the same snapshot; it must return the ids of sessions in any state, in the same spelling"
-    )]
-    KnownMisses,
-    #[error(
-        "spec.sessions.canaryQuery returns no row, so this database is not believed when it says that a session is gone; restore the canary"
-    )]
-    CanaryGone,
+    #[error(transparent)]
+    Answer(#[from] AnswerFault),
 }

@@ -20,7 +20,6 @@ mod call;
 mod database;
 mod fault;
 mod file;
-mod freshness;
 mod query;
 
 use std::fmt;
@@ -31,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::SessionStore;
+use super::answers::AnswerFault;
 use crate::clock::Clock;
 use crate::names::SessionId;
 use crate::observe::{LiveSessions, Reading};
@@ -139,7 +139,7 @@ impl Store {
         database.still_there()?;
         let proof = Proof { identity: Some(database.identity()), by_id: !streamed.sample.is_empty() };
         let identity = database.identity().to_string();
-        Ok((LiveSessions { ids: streamed.ids, canary, freshest, at, database: identity, known }, proof))
+        Ok((LiveSessions { ids: streamed.ids, canary, freshest, at, database: identity, position: None, known }, proof))
     }
 
     /// Opens anew each time: a connection that was kept would go on reading a file that has been replaced.
@@ -150,7 +150,7 @@ impl Store {
         }
         // "Not live" is the answer that lets somebody's work go, so it needs more than one query's word.
         if self.canary(&database)? == Some(false) {
-            return Err(Fault::CanaryGone);
+            return Err(AnswerFault::CanaryGone.into());
         }
         let proof = *self.proof();
         if !proof.by_id

@@ -6,8 +6,9 @@ use rusqlite::{Error, Rows, Statement, ffi};
 
 use super::Fault;
 use super::database::Database;
-use super::freshness;
 use crate::names::SessionId;
+use crate::observe::sessions::answers::{self, AnswerFault, Sample, Streamed};
+use crate::observe::sessions::freshness::{time_of_integer, time_of_real, time_of_text};
 use crate::observe::{IdSet, KnownIds};
 use crate::policy::SessionPolicy;
 
@@ -26,16 +27,6 @@ const KNOWN: Form = Form { field: "spec.sessions.knownQuery", column: "the sessi
 const COUNT: Form = Form { field: "spec.sessions.liveQuery (inside count(*))", column: "one value", parameters: 0 };
 const WRAPPED: Form = Form { field: "spec.sessions.liveQuery (asked for one id)", column: "one value", parameters: 1 };
 
-/// An id that no session has; `liveByIDQuery` must not find it.
-const NOBODY: &str = "hygiene-no-such-session";
-
-/// What `liveQuery` returned.
-pub(super) struct Streamed {
-    pub(super) ids: IdSet,
-    /// At most three ids that can be a directory name: the first, the last, and one between.
-    pub(super) sample: Vec<SessionId>,
-}
-
 /// Streams `liveQuery`, then counts its rows once more in the same snapshot: an index that lost rows, or a query that
 /// answers differently each time, shows itself there.
 pub(super) fn live_ids(database: &Database, sql: &str) -> Result<Streamed, Fault> {
@@ -48,9 +39,9 @@ pub(super) fn live_ids(database: &Database, sql: &str) -> Result<Streamed, Fault
         ids.insert(&id);
         sample.offer(id);
     }
-    let counted = count(database, sql)?;
-    if counted != i64::try_from(streamed).ok() {
-        return Err(Fault::Counts { streamed, counted: counted.unwrap_or_default() });
+    let counted = count(database, sql)?.and_then(|counted| u64::try_from(counted).ok()).unwrap_or_default();
+    if counted != streamed {
+        return Err(AnswerFault::Counts { streamed, counted }.into());
     }
     Ok(Streamed { ids: ids.finish(), sample: sample.finish() })
 }
@@ -66,7 +57,7 @@ pub(super) fn known_ids(database: &Database, sql: &str, live: &IdSet) -> Result<
         known.insert(&id_of(&KNOWN, value, row)?);
     }
     let known = known.finish();
-    if known.covers(live) { Ok(known) } else { Err(Fault::KnownMisses) }
+    if known.covers(live) { Ok(known) } else { Err(AnswerFault::KnownMisses.into()) }
 }
 
 /// A comment may stand open at the end of the query, `-- all` as well as `/* all`: the line end and the empty comment
@@ -80,51 +71,14 @@ fn count(database: &Database, sql: &str) -> Result<Option<i64>, Fault> {
     })
 }
 
-fn id_of(form: &Form, value: ValueRef<'_>, row: u64) -> Result<SessionId, Fault> {
+fn id_of(form: &Form, value: ValueRef<'_>, row: u64) -> Result<SessionId, AnswerFault> {
     let field = form.field;
     match value {
-        // U+FFFD stands where something that was no Unicode was converted: whatever the id was, it is not this.
-        ValueRef::Text(text) => match std::str::from_utf8(text) {
-            Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => Ok(SessionId::new(text)),
-            _ => Err(Fault::NotUnicode { field, row }),
-        },
+        ValueRef::Text(text) => answers::id_of_text(field, text, row),
         ValueRef::Integer(number) => Ok(SessionId::new(number.to_string())),
-        ValueRef::Null => Err(Fault::Null { field, row }),
-        ValueRef::Real(_) => Err(Fault::WrongType { field, row, kind: "a REAL", way_out: "cast(id as text)" }),
-        ValueRef::Blob(_) => Err(Fault::WrongType { field, row, kind: "a BLOB", way_out: "lower(hex(id))" }),
-    }
-}
-
-/// Keeps the first id, the last, and the one whose number is the highest power of two: from the later half, without
-/// knowing how many there will be, and without chance.
-#[derive(Default)]
-struct Sample {
-    seen: u64,
-    first: Option<SessionId>,
-    between: Option<SessionId>,
-    last: Option<SessionId>,
-}
-
-impl Sample {
-    fn offer(&mut self, id: SessionId) {
-        if !id.is_usable() {
-            return; // nobody will ever ask for it
-        }
-        self.seen += 1;
-        if self.seen == 1 {
-            self.first = Some(id);
-            return;
-        }
-        if self.seen.is_power_of_two() {
-            self.between = Some(id.clone());
-        }
-        self.last = Some(id);
-    }
-
-    fn finish(self) -> Vec<SessionId> {
-        let mut sample: Vec<_> = [self.first, self.between, self.last].into_iter().flatten().collect();
-        sample.dedup();
-        sample
+        ValueRef::Null => Err(AnswerFault::Null { field, row }),
+        ValueRef::Real(_) => Err(AnswerFault::WrongType { field, row, kind: "a REAL", way_out: "cast(id as text)" }),
+        ValueRef::Blob(_) => Err(AnswerFault::WrongType { field, row, kind: "a BLOB", way_out: "lower(hex(id))" }),
     }
 }
 
@@ -140,13 +94,23 @@ pub(super) fn freshest(database: &Database, sql: &str) -> Result<Timestamp, Faul
     let mut statement = prepare(database, &FRESHNESS, sql)?;
     let mut rows = run(database, &FRESHNESS, &mut statement, None)?;
     let time = match next(database, &FRESHNESS, &mut rows)? {
-        None => return Err(Fault::Freshness { found: "no row" }),
-        Some(ValueRef::Null) => return Err(Fault::Freshness { found: "NULL (max() of no rows is NULL)" }),
-        Some(value) => freshness::time_of(value).ok_or(Fault::Freshness { found: "a value that is no timestamp" })?,
+        None => return Err(AnswerFault::Freshness { found: "no row" }.into()),
+        Some(ValueRef::Null) => return Err(AnswerFault::Freshness { found: "NULL (max() of no rows is NULL)" }.into()),
+        Some(value) => time_of(value).ok_or(AnswerFault::Freshness { found: "a value that is no timestamp" })?,
     };
     match next(database, &FRESHNESS, &mut rows)? {
         None => Ok(time),
-        Some(_) => Err(Fault::Freshness { found: "more than one row" }),
+        Some(_) => Err(AnswerFault::Freshness { found: "more than one row" }.into()),
+    }
+}
+
+/// The time a value means, `None` where it means none. Text without an offset is UTC, as SQLite's own functions write it.
+fn time_of(value: ValueRef<'_>) -> Option<Timestamp> {
+    match value {
+        ValueRef::Integer(n) => time_of_integer(n),
+        ValueRef::Real(n) => time_of_real(n),
+        ValueRef::Text(text) => time_of_text(std::str::from_utf8(text).ok()?),
+        ValueRef::Null | ValueRef::Blob(_) => None,
     }
 }
 
@@ -198,17 +162,13 @@ impl<'d> ById<'d> {
         };
         for id in sample {
             if !self.finds(id)? {
-                return Err(Fault::Misses { field });
+                return Err(AnswerFault::Misses { field }.into());
             }
         }
         if self.is_wrapped {
             return Ok(());
         }
-        let mut nobody = SessionId::new(NOBODY);
-        while streamed.ids.contains(&nobody) {
-            nobody = SessionId::new(format!("{nobody}-"));
-        }
-        if self.finds(&nobody)? { Err(Fault::FindsAnything { field }) } else { Ok(()) }
+        if self.finds(&streamed.nobody())? { Err(AnswerFault::FindsAnything { field }.into()) } else { Ok(()) }
     }
 }
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::policy::StorePolicy;
+use crate::policy::{ReplicaRule, StorePolicy};
 
 const NFS: FileSystemOf = |_| Ok(0x6969);
 
@@ -33,6 +33,7 @@ fn store(path: &Path, file_system: FileSystemOf) -> Sqlite {
         known_query: None,
         minimum_live: 1,
         timeout: Duration::from_secs(1),
+        replica: ReplicaRule::Refuse,
     };
     Sqlite::on(path.into(), policy, Arc::new(SystemClock), file_system)
 }

@@ -29,6 +29,13 @@ fn another_database_waits_for_adoption() {
 }
 
 #[test]
+fn an_older_copy_of_the_database_waits_for_adoption() {
+    let mut scene = busy("suspend: false");
+    (scene.sessions().position, scene.history().position) = (Some(41), Some(42));
+    assert_snapshot!(scene);
+}
+
+#[test]
 fn a_changed_pattern_waits_for_adoption() {
     let mut scene = busy("workspaces: {pattern: '^ws-(?<session>.+)$', minAge: 24h}");
     scene.identity().query = "the digest of ^(?<session>.+)$".into();

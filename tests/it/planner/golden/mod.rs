@@ -106,6 +106,7 @@ impl Scene {
             freshest: None,
             at: now(),
             database: "db-1".into(),
+            position: None,
             known: None,
         };
         let policy = policy(parts);

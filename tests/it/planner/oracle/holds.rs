@@ -99,7 +99,7 @@ impl World {
     }
 
     /// Volume, database, resource and spec that do not belong together.
-    fn binding(&self, counted: &Counted) -> [(&'static str, &'static str, bool); 8] {
+    fn binding(&self, counted: &Counted) -> [(&'static str, &'static str, bool); 9] {
         let (past, enforce) = (&self.past, self.spec().enforce);
         let differs = |how: &dyn Fn(&Bound) -> bool| past.bound.as_ref().is_some_and(how);
         let on_volume = differs(&|bound| bound.on_volume);
@@ -109,6 +109,7 @@ impl World {
             ("Breaker", "OwnedByAnother", differs(&|bound| bound.owner != OWNER)),
             ("Breaker", "RootReplaced", differs(&|bound| bound.root != ROOT)),
             ("Breaker", "DatabaseChanged", differs(&|bound| bound.database != DATABASE)),
+            ("Breaker", "DatabaseWentBack", differs(&|bound| bound.further_before)),
             ("Breaker", "QueryChanged", (enforce || on_volume) && differs(&|bound| !bound.same_query)),
             ("Gate", "NoLiveWorkspace", enforce && !on_volume && counted.live == 0),
             ("Gate", "SpecChanged", enforce && past.same_spec == Some(false)),

@@ -1,0 +1,342 @@
+//! Sessions from a database server: what every engine has in common. A connection of its own for every answer, everything
+//! in one read-only, repeatable-read transaction, stopped on the server in time, proved to come from the server that it is
+//! believed to come from.
+//!
+//! What `liveQuery` may return is the same as for SQLite; see there. An engine's quirks stay in the engine's own file.
+
+mod address;
+mod fault;
+mod mysql;
+mod postgres;
+mod tls;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::SessionStore;
+use super::answers::{AnswerFault, Sample, Streamed, id_of_text};
+use crate::clock::Clock;
+use crate::names::SessionId;
+use crate::observe::{IdSet, KnownIds, LiveSessions, Reading};
+use crate::policy::{ReplicaRule, ServerPolicy, SessionPolicy};
+use crate::secrets::Secrets;
+use address::Address;
+use fault::Fault;
+pub(super) use mysql::Mysql;
+pub(super) use postgres::Postgres;
+
+/// What an engine does on its own.
+#[async_trait]
+pub(super) trait Engine: Send + Sync + fmt::Debug + 'static {
+    /// The field of the spec that names it.
+    const FIELD: &'static str;
+
+    /// Connects, and begins a transaction that is proved to be read-only, bounded in time, and on the server it should be on.
+    async fn begin(&self, terms: &Terms) -> Result<Box<dyn Snapshot>, Fault>;
+}
+
+/// What a transaction is begun on.
+#[derive(Debug)]
+pub(super) struct Terms {
+    address: Address,
+    server: ServerPolicy,
+    /// Certificates of the authorities to trust, as PEM.
+    ca: Option<String>,
+    /// After this the server stops a statement.
+    timeout: Duration,
+    replica: ReplicaRule,
+    /// The oldest a replica may be.
+    max_staleness: Duration,
+    doing: Doing,
+}
+
+/// A transaction on a server.
+#[async_trait]
+pub(super) trait Snapshot: Send {
+    /// Which database it is.
+    fn database(&self) -> &str;
+
+    /// How far it has come.
+    fn position(&self) -> Option<u64>;
+
+    /// Hands the rows of a query to `each`: the text of its one column, or `None` for NULL.
+    async fn rows(&mut self, query: Query<'_>, each: Each<'_>) -> Result<(), Fault>;
+
+    /// How many rows a query returns.
+    async fn count(&mut self, query: Query<'_>) -> Result<u64, Fault>;
+
+    /// Whether a query returns a row.
+    async fn any(&mut self, query: Query<'_>) -> Result<bool, Fault>;
+
+    /// Whether the query by id returns a row for this one; `None` where it cannot be compared with such an id, after which
+    /// the transaction may be of no more use.
+    async fn finds(&mut self, query: Query<'_>, id: &SessionId) -> Result<Option<bool>, Fault>;
+
+    /// Whether `liveQuery` returns this id, compared as text.
+    async fn lists(&mut self, query: Query<'_>, id: &SessionId) -> Result<bool, Fault>;
+
+    /// The times that a query returns, at most two of them; `None` for NULL.
+    async fn times(&mut self, query: Query<'_>) -> Result<Vec<Option<Timestamp>>, Fault>;
+
+    /// Proves that the transaction is still the one that was begun, and ends it.
+    async fn end(self: Box<Self>) -> Result<(), Fault>;
+}
+
+/// Takes one row after the other.
+pub(super) type Each<'a> = &'a mut (dyn FnMut(Option<&[u8]>) -> Result<(), AnswerFault> + Send);
+
+/// A query of the spec.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Query<'a> {
+    field: &'static str,
+    sql: &'a str,
+}
+
+/// Which step runs, for the message when it does not end.
+#[derive(Clone, Debug)]
+pub(super) struct Doing(Arc<Mutex<&'static str>>);
+
+impl Doing {
+    fn now(&self, what: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    fn what(&self) -> &'static str {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A database server as a session store.
+pub(super) struct Server<E> {
+    engine: E,
+    server: ServerPolicy,
+    policy: SessionPolicy,
+    secrets: Arc<dyn Secrets>,
+    clock: Arc<dyn Clock>,
+    proof: Mutex<Proof>,
+}
+
+/// What the last full reading proved, for the answers about single ids that rely on it.
+#[derive(Clone, Default)]
+struct Proof {
+    /// The database it read, and how far that had come.
+    read: Option<(String, Option<u64>)>,
+    /// Whether `liveByIDQuery` found ids that were live.
+    by_id: bool,
+}
+
+impl<E: fmt::Debug> fmt::Debug for Server<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("engine", &self.engine).field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+impl<E: Engine> Server<E> {
+    /// A store on a server. Nothing is connected before the first call.
+    pub(super) fn new(
+        engine: E,
+        server: ServerPolicy,
+        policy: SessionPolicy,
+        secrets: Arc<dyn Secrets>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { engine, server, policy, secrets, clock, proof: Mutex::default() }
+    }
+
+    fn live_query(&self) -> Query<'_> {
+        Query { field: "spec.sessions.liveQuery", sql: &self.policy.live_query }
+    }
+
+    fn canary_query(&self) -> Option<Query<'_>> {
+        Some(Query { field: "spec.sessions.canaryQuery", sql: self.policy.canary_query.as_ref()? })
+    }
+
+    fn by_id_query(&self) -> Option<Query<'_>> {
+        Some(Query { field: "spec.sessions.liveByIDQuery", sql: self.policy.live_by_id_query.as_ref()? })
+    }
+
+    /// Runs `work` within `timeout`. What is dropped because its time is over, or because nobody waits for it any more,
+    /// cancels what it left running on the server.
+    async fn in_time<T>(&self, work: impl AsyncFnOnce(Doing) -> Result<T, Fault>) -> Result<T, Fault> {
+        let doing = Doing(Arc::new(Mutex::new("connecting")));
+        let timeout = self.policy.timeout;
+        match tokio::time::timeout(timeout, work(doing.clone())).await {
+            Ok(done) => done,
+            Err(_) => Err(Fault::Timeout { doing: doing.what(), timeout }),
+        }
+    }
+
+    async fn begin(&self, doing: &Doing) -> Result<Box<dyn Snapshot>, Fault> {
+        doing.now("reading the connection's secrets");
+        let address = address::read(&self.server.address, E::FIELD, &*self.secrets).await?;
+        let ca = match &self.server.ca {
+            Some(key) => Some(address::secret(&format!("{}.tls.ca", E::FIELD), key, &*self.secrets).await?),
+            None => None,
+        };
+        let ca = ca.map(|ca| secrecy::ExposeSecret::expose_secret(&ca).to_owned());
+        doing.now("connecting");
+        let terms = Terms {
+            address,
+            server: self.server.clone(),
+            ca,
+            timeout: self.policy.timeout,
+            replica: self.policy.replica,
+            max_staleness: self.policy.max_staleness,
+            doing: doing.clone(),
+        };
+        self.engine.begin(&terms).await
+    }
+
+    /// Everything in one snapshot: canary, freshness, the rows, their count, and the proof of the query by id.
+    async fn read(&self, doing: Doing) -> Result<(LiveSessions, Proof), Fault> {
+        let at = self.clock.now(); // before the snapshot: no answer may look fresher than it is
+        let mut snapshot = self.begin(&doing).await?;
+        let canary = match self.canary_query() {
+            Some(query) => Some(snapshot.any(query).await?),
+            None => None,
+        };
+        let freshest = match &self.policy.freshness_query {
+            Some(sql) => Some(freshest(&mut *snapshot, sql).await?),
+            None => None,
+        };
+        let streamed = self.stream(&mut *snapshot).await?;
+        let known = match &self.policy.known_query {
+            Some(sql) => Some(known(&mut *snapshot, sql, &streamed.ids).await?),
+            None => None,
+        };
+        self.validate(&mut *snapshot, &streamed).await?;
+        let (database, position) = (snapshot.database().to_owned(), snapshot.position());
+        snapshot.end().await?;
+        let proof = Proof { read: Some((database.clone(), position)), by_id: !streamed.sample.is_empty() };
+        Ok((LiveSessions { ids: streamed.ids, canary, freshest, at, database, position, known }, proof))
+    }
+
+    /// Streams `liveQuery`, then counts its rows once more in the same snapshot: a limit of the server, an index that lost
+    /// rows, or a query that answers differently each time, shows itself there.
+    async fn stream(&self, snapshot: &mut dyn Snapshot) -> Result<Streamed, Fault> {
+        let query = self.live_query();
+        let (mut ids, mut sample, mut streamed) = (IdSet::default(), Sample::default(), 0_u64);
+        let mut each = |value: Option<&[u8]>| {
+            streamed += 1;
+            let id = id_of(query.field, value, streamed)?;
+            ids.insert(&id);
+            sample.offer(id);
+            Ok(())
+        };
+        snapshot.rows(query, &mut each).await?;
+        let counted = snapshot.count(query).await?;
+        if counted != streamed {
+            return Err(AnswerFault::Counts { streamed, counted }.into());
+        }
+        Ok(Streamed { ids: ids.finish(), sample: sample.finish() })
+    }
+
+    /// Proves the query that answers for one id against what was streamed from the same snapshot: it finds live ids, and not
+    /// any id. It comes last: where it cannot be compared with the id that no session has, the transaction is of no more use.
+    async fn validate(&self, snapshot: &mut dyn Snapshot, streamed: &Streamed) -> Result<(), Fault> {
+        let Some(query) = self.by_id_query() else {
+            // It is a filter over the very rows that were streamed, so that the last one proves it.
+            let Some(last) = streamed.sample.last() else { return Ok(()) };
+            let found = snapshot.lists(self.live_query(), last).await?;
+            return if found { Ok(()) } else { Err(AnswerFault::Misses { field: self.live_query().field }.into()) };
+        };
+        for id in &streamed.sample {
+            if snapshot.finds(query, id).await? != Some(true) {
+                return Err(AnswerFault::Misses { field: query.field }.into());
+            }
+        }
+        match snapshot.finds(query, &streamed.nobody()).await? {
+            Some(true) => Err(AnswerFault::FindsAnything { field: query.field }.into()),
+            Some(false) | None => Ok(()),
+        }
+    }
+
+    /// Connects anew each time: a connection that was kept would go on asking a server that is the primary no more.
+    async fn ask(&self, id: &SessionId, doing: Doing) -> Result<bool, Fault> {
+        let proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut snapshot = self.begin(&doing).await?;
+        let by_id = match self.by_id_query() {
+            Some(query) => snapshot.finds(query, id).await?,
+            None => None,
+        };
+        if by_id == Some(true) {
+            return Ok(true);
+        }
+        if by_id.is_none() && self.policy.live_by_id_query.is_some() {
+            // The id cannot be compared there, and the transaction may be aborted by that.
+            drop(snapshot);
+            snapshot = self.begin(&doing).await?;
+        }
+        // "Not live" is the answer that lets somebody's work go, so it needs more than one query's word.
+        if (by_id.is_none() || !proof.by_id) && snapshot.lists(self.live_query(), id).await? {
+            return Ok(true);
+        }
+        if let Some(canary) = self.canary_query()
+            && !snapshot.any(canary).await?
+        {
+            return Err(AnswerFault::CanaryGone.into());
+        }
+        let (database, position) = (snapshot.database().to_owned(), snapshot.position());
+        snapshot.end().await?;
+        match proof.read {
+            Some((read, _)) if read != database => Err(Fault::AnotherDatabase { read, now: database }),
+            Some((_, before)) if position < before => Err(Fault::WentBack),
+            _ => Ok(false),
+        }
+    }
+}
+
+fn id_of(field: &'static str, value: Option<&[u8]>, row: u64) -> Result<SessionId, AnswerFault> {
+    value.map_or(Err(AnswerFault::Null { field, row }), |text| id_of_text(field, text, row))
+}
+
+async fn freshest(snapshot: &mut dyn Snapshot, sql: &str) -> Result<Timestamp, Fault> {
+    let times = snapshot.times(Query { field: "spec.sessions.freshnessQuery", sql }).await?;
+    match times.as_slice() {
+        [Some(time)] => Ok(*time),
+        [None] => Err(AnswerFault::Freshness { found: "NULL (max() of no rows is NULL)" }.into()),
+        [] => Err(AnswerFault::Freshness { found: "no row" }.into()),
+        _ => Err(AnswerFault::Freshness { found: "more than one row" }.into()),
+    }
+}
+
+/// Streams `knownQuery`. It must know whatever `liveQuery` returned.
+async fn known(snapshot: &mut dyn Snapshot, sql: &str, live: &IdSet) -> Result<KnownIds, Fault> {
+    let query = Query { field: "spec.sessions.knownQuery", sql };
+    let (mut known, mut row) = (KnownIds::default(), 0);
+    let mut each = |value: Option<&[u8]>| {
+        row += 1;
+        known.insert(&id_of(query.field, value, row)?);
+        Ok(())
+    };
+    snapshot.rows(query, &mut each).await?;
+    let counted = snapshot.count(query).await?;
+    if counted != row {
+        return Err(AnswerFault::Counts { streamed: row, counted }.into());
+    }
+    let known = known.finish();
+    if known.covers(live) { Ok(known) } else { Err(AnswerFault::KnownMisses.into()) }
+}
+
+#[async_trait]
+impl<E: Engine> SessionStore for Server<E> {
+    async fn live(&self) -> Reading<LiveSessions> {
+        let read = self.in_time(async |doing| self.read(doing).await).await;
+        let mut proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
+        match &read {
+            Ok((_, proved)) => *proof = proved.clone(),
+            // What was read stays: a server that came in its place must not be believed before it was read in full.
+            Err(_) => proof.by_id = false,
+        }
+        drop(proof);
+        read.map(|(sessions, _)| sessions).into()
+    }
+
+    async fn is_live(&self, id: &SessionId) -> Reading<bool> {
+        self.in_time(async |doing| self.ask(id, doing).await).await.into()
+    }
+}

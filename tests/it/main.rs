@@ -9,6 +9,7 @@ mod incidents;
 mod model;
 mod planner;
 mod servers;
+mod sessions;
 mod sessions_sqlite;
 mod spec;
 mod sweep;

@@ -72,8 +72,7 @@ pub(super) trait Snapshot: Send {
     /// Whether a query returns a row.
     async fn any(&mut self, query: Query<'_>) -> Result<bool, Fault>;
 
-    /// Whether the query by id returns a row for this one; `None` where it cannot be compared with such an id, after which
-    /// the transaction may be of no more use.
+    /// Whether the query by id returns a row for this one; `None` where it cannot be compared with such an id.
     async fn finds(&mut self, query: Query<'_>, id: &SessionId) -> Result<Option<bool>, Fault>;
 
     /// Whether `liveQuery` returns this id, compared as text.
@@ -82,7 +81,10 @@ pub(super) trait Snapshot: Send {
     /// The times that a query returns, at most two of them; `None` for NULL.
     async fn times(&mut self, query: Query<'_>) -> Result<Vec<Option<Timestamp>>, Fault>;
 
-    /// Proves that the transaction is still the one that was begun, and ends it.
+    /// Proves that the transaction is still the one that was begun.
+    async fn prove(&mut self) -> Result<(), Fault>;
+
+    /// Ends the transaction.
     async fn end(self: Box<Self>) -> Result<(), Fault>;
 }
 
@@ -101,6 +103,10 @@ pub(super) struct Query<'a> {
 pub(super) struct Doing(Arc<Mutex<&'static str>>);
 
 impl Doing {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new("connecting")))
+    }
+
     fn now(&self, what: &'static str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = what;
     }
@@ -159,15 +165,12 @@ impl<E: Engine> Server<E> {
         Some(Query { field: "spec.sessions.liveByIDQuery", sql: self.policy.live_by_id_query.as_ref()? })
     }
 
-    /// Runs `work` within `timeout`. What is dropped because its time is over, or because nobody waits for it any more,
-    /// cancels what it left running on the server.
-    async fn in_time<T>(&self, work: impl AsyncFnOnce(Doing) -> Result<T, Fault>) -> Result<T, Fault> {
-        let doing = Doing(Arc::new(Mutex::new("connecting")));
+    /// Awaits `work` for at most `timeout`. What is dropped because its time is over, or because nobody waits for it any
+    /// more, cancels what it left running on the server.
+    async fn in_time<T>(&self, doing: &Doing, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let timeout = self.policy.timeout;
-        match tokio::time::timeout(timeout, work(doing.clone())).await {
-            Ok(done) => done,
-            Err(_) => Err(Fault::Timeout { doing: doing.what(), timeout }),
-        }
+        let done = tokio::time::timeout(timeout, work).await;
+        done.unwrap_or_else(|_| Err(Fault::Timeout { doing: doing.what(), timeout }))
     }
 
     async fn begin(&self, doing: &Doing) -> Result<Box<dyn Snapshot>, Fault> {
@@ -192,25 +195,22 @@ impl<E: Engine> Server<E> {
     }
 
     /// Everything in one snapshot: canary, freshness, the rows, their count, and the proof of the query by id.
-    async fn read(&self, doing: Doing) -> Result<(LiveSessions, Proof), Fault> {
-        let at = self.clock.now(); // before the snapshot: no answer may look fresher than it is
-        let mut snapshot = self.begin(&doing).await?;
+    async fn read(&self, snapshot: &mut dyn Snapshot, at: Timestamp) -> Result<(LiveSessions, Proof), Fault> {
         let canary = match self.canary_query() {
             Some(query) => Some(snapshot.any(query).await?),
             None => None,
         };
         let freshest = match &self.policy.freshness_query {
-            Some(sql) => Some(freshest(&mut *snapshot, sql).await?),
+            Some(sql) => Some(freshest(snapshot, sql).await?),
             None => None,
         };
-        let streamed = self.stream(&mut *snapshot).await?;
+        let streamed = self.stream(snapshot).await?;
         let known = match &self.policy.known_query {
-            Some(sql) => Some(known(&mut *snapshot, sql, &streamed.ids).await?),
+            Some(sql) => Some(known(snapshot, sql, &streamed.ids).await?),
             None => None,
         };
-        self.validate(&mut *snapshot, &streamed).await?;
+        self.validate(snapshot, &streamed).await?;
         let (database, position) = (snapshot.database().to_owned(), snapshot.position());
-        snapshot.end().await?;
         let proof = Proof { read: Some((database.clone(), position)), by_id: !streamed.sample.is_empty() };
         Ok((LiveSessions { ids: streamed.ids, canary, freshest, at, database, position, known }, proof))
     }
@@ -236,7 +236,7 @@ impl<E: Engine> Server<E> {
     }
 
     /// Proves the query that answers for one id against what was streamed from the same snapshot: it finds live ids, and not
-    /// any id. It comes last: where it cannot be compared with the id that no session has, the transaction is of no more use.
+    /// any id.
     async fn validate(&self, snapshot: &mut dyn Snapshot, streamed: &Streamed) -> Result<(), Fault> {
         let Some(query) = self.by_id_query() else {
             // It is a filter over the very rows that were streamed, so that the last one proves it.
@@ -256,20 +256,14 @@ impl<E: Engine> Server<E> {
     }
 
     /// Connects anew each time: a connection that was kept would go on asking a server that is the primary no more.
-    async fn ask(&self, id: &SessionId, doing: Doing) -> Result<bool, Fault> {
+    async fn ask(&self, id: &SessionId, snapshot: &mut dyn Snapshot) -> Result<bool, Fault> {
         let proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut snapshot = self.begin(&doing).await?;
         let by_id = match self.by_id_query() {
             Some(query) => snapshot.finds(query, id).await?,
             None => None,
         };
         if by_id == Some(true) {
             return Ok(true);
-        }
-        if by_id.is_none() && self.policy.live_by_id_query.is_some() {
-            // The id cannot be compared there, and the transaction may be aborted by that.
-            drop(snapshot);
-            snapshot = self.begin(&doing).await?;
         }
         // "Not live" is the answer that lets somebody's work go, so it needs more than one query's word.
         if (by_id.is_none() || !proof.by_id) && snapshot.lists(self.live_query(), id).await? {
@@ -280,13 +274,26 @@ impl<E: Engine> Server<E> {
         {
             return Err(AnswerFault::CanaryGone.into());
         }
-        let (database, position) = (snapshot.database().to_owned(), snapshot.position());
-        snapshot.end().await?;
         match proof.read {
-            Some((read, _)) if read != database => Err(Fault::AnotherDatabase { read, now: database }),
-            Some((_, before)) if position < before => Err(Fault::WentBack),
+            Some((read, _)) if read != snapshot.database() => {
+                Err(Fault::AnotherDatabase { read, now: snapshot.database().to_owned() })
+            }
+            Some((_, before)) if snapshot.position() < before => Err(Fault::WentBack),
             _ => Ok(false),
         }
+    }
+}
+
+/// Ends a transaction whatever came of it; what it answered counts once it is proved to have been one.
+async fn end<T>(mut snapshot: Box<dyn Snapshot>, done: Result<T, Fault>) -> Result<T, Fault> {
+    let done = match done {
+        Ok(done) => snapshot.prove().await.map(|()| done),
+        fault => fault,
+    };
+    // What went wrong before is worth more than that the end failed too.
+    match (done, snapshot.end().await) {
+        (Ok(_), Err(fault)) => Err(fault),
+        (done, _) => done,
     }
 }
 
@@ -325,7 +332,14 @@ async fn known(snapshot: &mut dyn Snapshot, sql: &str, live: &IdSet) -> Result<K
 #[async_trait]
 impl<E: Engine> SessionStore for Server<E> {
     async fn live(&self) -> Reading<LiveSessions> {
-        let read = self.in_time(async |doing| self.read(doing).await).await;
+        let at = self.clock.now(); // before the snapshot: no answer may look fresher than it is
+        let doing = Doing::new();
+        let read = self.in_time(&doing, async {
+            let mut snapshot = self.begin(&doing).await?;
+            let read = self.read(&mut *snapshot, at).await;
+            end(snapshot, read).await
+        });
+        let read = read.await;
         let mut proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
         match &read {
             Ok((_, proved)) => *proof = proved.clone(),
@@ -337,6 +351,12 @@ impl<E: Engine> SessionStore for Server<E> {
     }
 
     async fn is_live(&self, id: &SessionId) -> Reading<bool> {
-        self.in_time(async |doing| self.ask(id, doing).await).await.into()
+        let doing = Doing::new();
+        let asked = self.in_time(&doing, async {
+            let mut snapshot = self.begin(&doing).await?;
+            let live = self.ask(id, &mut *snapshot).await;
+            end(snapshot, live).await
+        });
+        asked.await.into()
     }
 }

@@ -498,14 +498,19 @@ impl Snapshot for Transaction {
         rows.iter().map(time_of).collect()
     }
 
-    async fn end(mut self: Box<Self>) -> Result<(), Fault> {
-        const DOING: &str = "ending the transaction";
+    async fn prove(&mut self) -> Result<(), Fault> {
+        const DOING: &str = "proving that it was one transaction";
         self.doing.now(DOING);
         let found = self.texts(DOING, "select @hygiene_mark").await?;
-        if found != [self.mark.as_str()] {
-            return Err(Fault::NotOneTransaction { why: "an answer does not carry its mark" });
+        if found == [self.mark.as_str()] {
+            return Ok(());
         }
-        self.run(DOING, "rollback").await?;
+        Err(Fault::NotOneTransaction { why: "an answer does not carry its mark" })
+    }
+
+    async fn end(mut self: Box<Self>) -> Result<(), Fault> {
+        self.doing.now("ending the transaction");
+        self.run("ending the transaction", "rollback").await?;
         self.ended = true;
         if let Some(connection) = self.connection.take() {
             // Everything was answered: how it is closed does not matter.

@@ -246,8 +246,7 @@ impl Transaction {
             "select left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), \
              (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint::text"
         };
-        let run = async |sql: &str| self.client.batch_execute(sql).await.map_err(|error| self.fault(DOING, &error));
-        run("savepoint hygiene").await?;
+        self.run(DOING, "savepoint hygiene").await?;
         let answer = match self.client.query_typed(sql, &[]).await {
             Ok(rows) => match rows.first() {
                 Some(row) => {
@@ -259,8 +258,12 @@ impl Transaction {
             Err(error) if error.as_db_error().is_some() => ("unknown".into(), None),
             Err(error) => return Err(self.fault(DOING, &error)),
         };
-        run("rollback to savepoint hygiene").await?;
+        self.run(DOING, "rollback to savepoint hygiene").await?;
         Ok(answer)
+    }
+
+    async fn run(&self, doing: &'static str, sql: &str) -> Result<(), Fault> {
+        self.client.batch_execute(sql).await.map_err(|error| self.fault(doing, &error))
     }
 
     /// The one row that a question of our own returns.
@@ -431,6 +434,7 @@ impl Snapshot for Transaction {
         let sql = format!("select (exists (\n{}\n))::text, current_setting('{MARK}')", query.sql);
         // Of no type, so that the server takes it for what it is compared with.
         let value = Value { text: id.as_str(), declared: Type::UNKNOWN };
+        self.run(query.field, "savepoint hygiene").await?;
         match self.marked(query, &sql, Some(value)).await {
             Ok(found) => Ok(Some(found)),
             Err(Untold::Server(error)) => match error.code() {
@@ -440,7 +444,7 @@ impl Snapshot for Transaction {
                     | &SqlState::NUMERIC_VALUE_OUT_OF_RANGE
                     | &SqlState::INVALID_DATETIME_FORMAT
                     | &SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-                ) => Ok(None),
+                ) => self.run(query.field, "rollback to savepoint hygiene").await.map(|()| None),
                 Some(&SqlState::PROTOCOL_VIOLATION | &SqlState::UNDEFINED_PARAMETER) => {
                     Err(Fault::Parameters { field: query.field, form: "$1" })
                 }
@@ -488,13 +492,19 @@ impl Snapshot for Transaction {
         rows.iter().map(time_of).collect()
     }
 
+    async fn prove(&mut self) -> Result<(), Fault> {
+        const DOING: &str = "proving that it was one transaction";
+        self.doing.now(DOING);
+        let row = self.ask(DOING, &format!("select current_setting('{MARK}')"), &[]).await?;
+        if text(&row, 0)?.as_deref() == Some(&self.mark) {
+            return Ok(());
+        }
+        Err(Fault::NotOneTransaction { why: "an answer does not carry its mark" })
+    }
+
     async fn end(mut self: Box<Self>) -> Result<(), Fault> {
         self.doing.now("ending the transaction");
-        let row = self.ask("ending the transaction", &format!("select current_setting('{MARK}')"), &[]).await?;
-        if text(&row, 0)?.as_deref() != Some(&self.mark) {
-            return Err(Fault::NotOneTransaction { why: "an answer does not carry its mark" });
-        }
-        self.client.batch_execute("rollback").await.map_err(|error| self.fault("ending the transaction", &error))?;
+        self.run("ending the transaction", "rollback").await?;
         self.ended = true;
         Ok(())
     }

@@ -32,6 +32,10 @@ const SETTINGS: &[&str] = &[
     "max-connections=40",
     "default-time-zone=+00:00",
     "slave-net-timeout=10",
+    // Names in the data directory that hold neither the host nor the folder.
+    "log-bin=binlog",
+    "relay-log=relay",
+    "relay-log-index=relay.index",
     "log-slave-updates",
 ];
 
@@ -72,8 +76,6 @@ impl MariaDb {
         static STARTED: AtomicU32 = AtomicU32::new(1);
         let folder = Folder::new();
         folder.copy(&template().join("data"), "data");
-        let mut options = options;
-        options.settings.insert(0, "log-bin=binlog".into());
         Self::serve(folder, options, STARTED.fetch_add(1, Ordering::Relaxed), read_only)
     }
 
@@ -181,7 +183,7 @@ impl MariaDb {
 
     /// A replica of this server that is read-only, and has all that this server has now.
     pub fn replica(&self) -> Self {
-        let replica = Self::fresh(self.options_of_a_fresh_one(), true);
+        let replica = Self::fresh(self.options.clone(), true);
         replica.admin(&format!(
             "change master to master_host = '127.0.0.1', master_port = {}, master_user = 'replicator',
                  master_connect_retry = 1, master_use_gtid = slave_pos;
@@ -229,10 +231,6 @@ impl MariaDb {
         process.iter().for_each(|process| process.signal_all("CONT"));
         drop(process);
         Self::serve(folder, self.options.clone(), self.id, self.read_only.load(Ordering::Relaxed))
-    }
-
-    fn options_of_a_fresh_one(&self) -> Options {
-        Options { settings: self.options.settings[1..].to_vec(), ..self.options.clone() }
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
@@ -283,8 +281,6 @@ fn server(folder: &Folder, options: &Options, id: u32, read_only: bool, port: u1
     } else {
         command.push("--skip-ssl".into());
     }
-    // Names in the data directory that hold neither the host nor the folder.
-    command.extend(["--relay-log=relay".into(), "--relay-log-index=relay.index".into()]);
     command.extend(options.settings.iter().map(|setting| format!("--{setting}").into()));
     command
 }
@@ -306,7 +302,7 @@ fn template() -> &'static Folder {
             install.arg("--no-defaults").arg(format!("--datadir={}", folder.join("data").display()));
             install.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=4M"]);
             output(&mut install, "");
-            let template = MariaDb::serve(folder, Options::default(), 1, false);
+            let template = MariaDb::serve(folder, Options::default().set("skip-log-bin"), 1, false);
             let mut root = client();
             root.arg("--socket").arg(socket(&template.folder)).arg("--user=root");
             output(

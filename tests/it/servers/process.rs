@@ -83,17 +83,25 @@ pub fn wait_for(what: &str, mut reached: impl FnMut() -> bool) {
     }
 }
 
+/// A shell that outlives the test process and learns from its input that it is gone. It has a session of its own: no interrupt
+/// from the terminal reaches it, nor the hangup that the kernel sends to a process group that loses its parent while one of it
+/// is stopped.
+fn outliving(name: &str, script: &str) -> Command {
+    let mut shell = command("setsid");
+    shell.args(["sh", "-c", script, name]).current_dir("/").stdin(Stdio::piped());
+    shell
+}
+
 /// The folder of all servers. Nothing in a static is dropped: it is removed when the test process ends, with what is in it.
 fn all_servers() -> &'static Path {
     static ALL: OnceLock<(PathBuf, Child)> = OnceLock::new();
     let (dir, _) = ALL.get_or_init(|| {
         let passable = fs::Permissions::from_mode(0o755);
         let dir = tempfile::Builder::new().prefix("servers-").permissions(passable).tempdir().unwrap().keep();
-        let mut keeper = command("sh");
-        keeper.args(["-c", include_str!("keeper.sh"), "keeper"]).arg(&dir);
-        // In a process group of its own, it outlives an interrupt from the terminal. Nobody waits for what it says.
-        let keeper = keeper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        (dir, keeper.unwrap())
+        let mut keeper = outliving("keeper", include_str!("keeper.sh"));
+        // Nobody waits for what it says.
+        let keeper = keeper.arg(&dir).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        (dir, keeper)
     });
     dir
 }
@@ -149,17 +157,8 @@ impl Process {
             command_line.extend([format!("--regid={NOBODY}").into(), "--clear-groups".into(), "--".into()]);
         }
         command_line.extend_from_slice(server);
-        // In a process group of its own, the watchdog outlives an interrupt from the terminal.
-        let mut watchdog = command("sh")
-            .args(["-c", include_str!("watchdog.sh"), "watchdog"])
-            .arg(dir)
-            .args(command_line)
-            .current_dir("/")
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut watchdog = outliving("watchdog", include_str!("watchdog.sh"));
+        let mut watchdog = watchdog.arg(dir).args(command_line).stdout(Stdio::piped()).spawn().unwrap();
         let (orders, mut answers) = (watchdog.stdin.take().unwrap(), BufReader::new(watchdog.stdout.take().unwrap()));
         let mut pid = String::new();
         answers.read_line(&mut pid).unwrap();

@@ -51,7 +51,7 @@ impl MySqlRouter {
         self.switch.set(0);
     }
 
-    /// How many commands there were, on all connections.
+    /// How many commands there were but to quit, on all connections.
     pub fn commands(&self) -> usize {
         self.switch.seen.load(Ordering::SeqCst)
     }
@@ -100,20 +100,18 @@ fn serve(mut client: TcpStream, [first, second]: [u16; 2], sockets: &Sockets, sw
     let mut asked = || -> io::Result<()> {
         loop {
             let packet = read_packet(&mut client)?;
+            if packet[3..] == [0, QUIT] {
+                first.write_all(&packet)?;
+                second.write_all(&packet)?;
+                continue;
+            }
             // What has another number goes on with the command before it.
             if packet[3] == 0 {
                 to_second = switch.is_over(commands);
                 commands += 1;
                 switch.seen.fetch_add(1, Ordering::SeqCst);
             }
-            if packet[3..] == [0, QUIT] {
-                first.write_all(&packet)?;
-                second.write_all(&packet)?;
-            } else if to_second {
-                second.write_all(&packet)?;
-            } else {
-                first.write_all(&packet)?;
-            }
+            if to_second { second.write_all(&packet)? } else { first.write_all(&packet)? }
         }
     };
     let ended = asked();

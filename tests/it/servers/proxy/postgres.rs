@@ -108,11 +108,10 @@ fn serve(mut client: TcpStream, [first, second]: [u16; 2], sockets: &Sockets, sw
             if message[0] == b'X' {
                 first.write_all(&message)?;
                 second.write_all(&message)?;
-            } else if switch.is_over(ready.load(Ordering::SeqCst)) {
-                second.write_all(&message)?;
-            } else {
-                first.write_all(&message)?;
+                continue;
             }
+            let to_second = switch.is_over(ready.load(Ordering::SeqCst));
+            if to_second { second.write_all(&message)? } else { first.write_all(&message)? }
         }
     };
     let ended = asked();

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::faults::{Faults, PolicyFault, PolicyOptions};
 use super::{
     Activity, BreakerLimits, Budget, KeepFileRule, Limits, Mode, NamePattern, Policy, PurgeLimits, ResourceName,
-    SessionPolicy, SpecDigests, StorePolicy, paths, pattern, unsupported,
+    SessionPolicy, SpecDigests, StorePolicy, containers, paths, pattern, unsupported,
 };
 use crate::api::{self, DurationString, WorkspaceHygiene};
 use crate::names::{EntryName, hex};
@@ -43,6 +43,7 @@ impl Policy {
         let text = &spec.workspaces.pattern;
         let pattern = faults.check("spec.workspaces.pattern", text, pattern::name_pattern(text));
         let sessions = sessions(&spec.sessions, root.as_deref(), pattern.as_ref(), &mut faults);
+        let containers = containers::containers(spec.containers.as_ref(), &mut faults);
         let keep = pattern::keep_globs(&spec.workspaces.keep, &mut faults);
         let min_age = times.at_least("spec.workspaces.minAge", &spec.workspaces.min_age, HOUR, "1h", &mut faults);
         let retention =
@@ -80,6 +81,7 @@ impl Policy {
                 api::Activity::Modified => Activity::Modified,
             },
             sessions,
+            containers,
             limits,
             retention,
         })
@@ -144,7 +146,13 @@ impl Times {
 }
 
 /// A duration within `min..=max`, both of which are whole minutes or less than one.
-fn duration(field: &str, text: &DurationString, min: Duration, max: Duration, faults: &mut Faults) -> Option<Duration> {
+pub(super) fn duration(
+    field: &str,
+    text: &DurationString,
+    min: Duration,
+    max: Duration,
+    faults: &mut Faults,
+) -> Option<Duration> {
     let time = faults.check(field, text.as_str(), text.parse())?;
     if time < min || time > max {
         faults.add(field, text, format!("must be from {} to {}", plain(min), plain(max)));

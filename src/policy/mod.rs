@@ -8,6 +8,7 @@ use regex::Regex;
 
 use crate::names::{EntryName, SessionId};
 
+mod containers;
 mod convert;
 mod faults;
 mod paths;
@@ -17,6 +18,7 @@ mod unsupported;
 #[cfg(test)]
 mod tests;
 
+pub use containers::{ContainerPolicy, HealthUrl, HttpPolicy, WhenAbsent};
 pub(crate) use faults::Quoted;
 pub use faults::{PolicyFault, PolicyOptions};
 
@@ -49,6 +51,8 @@ pub struct Policy {
     pub activity: Activity,
     /// Where live sessions are read.
     pub sessions: SessionPolicy,
+    /// Which containers serve the workspaces; `None` where the spec names none.
+    pub containers: Option<ContainerPolicy>,
     /// How fast to clean, and what stops it.
     pub limits: Limits,
     /// How long a workspace stays in quarantine.

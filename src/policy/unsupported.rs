@@ -8,6 +8,7 @@ use crate::api::{Replica, WorkspaceHygieneSpec};
 pub(super) fn refuse(spec: &WorkspaceHygieneSpec, faults: &mut Faults) {
     let schedule = &spec.schedule;
     let sessions = &spec.sessions;
+    let containers = spec.containers.as_ref();
     let use_sqlite = "use spec.sessions.sqlite";
     let parts = [
         (schedule.cron.is_some(), "spec.schedule.cron", "cron expressions are", "use spec.schedule.every"),
@@ -23,10 +24,16 @@ pub(super) fn refuse(spec: &WorkspaceHygieneSpec, faults: &mut Faults) {
         (sessions.postgres.is_some(), "spec.sessions.postgres", "PostgreSQL is", use_sqlite),
         (sessions.mysql.is_some(), "spec.sessions.mysql", "MySQL is", use_sqlite),
         (
-            spec.containers.is_some(),
-            "spec.containers",
-            "container evidence is",
-            "remove it, and sweep only while no container uses the workspaces of sessions that are not live",
+            containers.is_some_and(|containers| containers.kubernetes.is_some()),
+            "spec.containers.kubernetes",
+            "evidence from Kubernetes is",
+            "remove it",
+        ),
+        (
+            containers.is_some_and(|containers| containers.ecs.is_some()),
+            "spec.containers.ecs",
+            "evidence from ECS is",
+            "remove it",
         ),
         (spec.job.is_some(), "spec.job", "a sweeper Job is", "remove it"),
     ];

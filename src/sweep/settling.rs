@@ -41,7 +41,8 @@ pub(super) fn settled(policy: &Policy, sources: &Sources, context: &Context, han
         return sources;
     }
     if let Err(why) = handle.block_on(wait(settle, &sources, context)) {
-        sources.containers.push(Arc::new(Unsettled(why)));
+        // First, so that it is what is told: how the service is by now says less.
+        sources.containers.insert(0, Arc::new(Unsettled(why)));
     }
     sources
 }
@@ -60,7 +61,10 @@ async fn wait(settle: Duration, sources: &Sources, context: &Context) -> Result<
             break;
         }
         if let Reading::Complete(Health::Unhealthy(why)) | Reading::Unavailable(why) = health {
-            return Err(format!("healthy for only {} of containers.settle {}: {why}", whole(before), length(settle)));
+            return Err(match before {
+                Duration::ZERO => why,
+                _ => format!("healthy for only {} of containers.settle {}: {why}", whole(before), length(settle)),
+            });
         }
         let healthy = history.healthy_for(asked);
         if healthy >= settle {

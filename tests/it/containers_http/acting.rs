@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use workspace_hygiene::clock::Clock;
 use workspace_hygiene::names::SessionId;
+use workspace_hygiene::observe::containers::ContainerEvidence;
 use workspace_hygiene::observe::sessions::SessionStore;
-use workspace_hygiene::observe::{LiveSessions, Reading};
+use workspace_hygiene::observe::{Health, IdSet, LiveSessions, Reading};
 use workspace_hygiene::plan::HoldReason;
 use workspace_hygiene::progress::Progress;
 use workspace_hygiene::sweep::{Sources, Swept};
@@ -123,6 +124,47 @@ fn an_answer_of_the_last_ten_seconds_is_not_asked_for_again() {
         // Where the test stands still for ten seconds there are more.
         assert!(server.requests().len() >= looks, "{seconds} s: {}", server.requests().len());
         assert!(seconds > 0 || server.requests().len() < 6, "{}", server.requests().len());
+    }
+}
+
+/// Calls the service well when it is observed; then it says so late, or says nothing.
+struct Wanting {
+    clock: Arc<Ahead>,
+    seconds: u64,
+    looks: AtomicU64,
+}
+
+#[async_trait]
+impl ContainerEvidence for Wanting {
+    async fn serving(&self) -> Option<Reading<Health>> {
+        match (self.looks.fetch_add(1, Ordering::SeqCst), self.seconds) {
+            (0, _) => {}
+            (_, 0) => return Some(Reading::Unavailable("it cannot be listed".into())),
+            (_, seconds) => self.clock.pass(seconds),
+        }
+        Some(Reading::Complete(Health::Healthy))
+    }
+
+    async fn claims(&self) -> Option<Reading<IdSet>> {
+        None
+    }
+
+    async fn is_claimed(&self, _: &SessionId) -> Option<Reading<bool>> {
+        None
+    }
+}
+
+#[test]
+fn an_answer_that_comes_too_late_or_not_at_all_moves_nothing() {
+    for (seconds, told) in [(0, "health is not known: it cannot be listed"), (11, "needs more than 10 s")] {
+        let server = Server::well();
+        let mut world = world_with(1, &server.url(), "", ", settle: 0s");
+        let clock = ahead(&mut world);
+        let sessions = world.sources().sessions;
+        let source = Arc::new(Wanting { clock, seconds, looks: AtomicU64::new(0) });
+        let acted = world.try_sweep(Sources { sessions, containers: vec![source] }).unwrap().acted;
+        assert!(acted.paused.as_ref().is_some_and(|why| why.contains(told)), "{acted:?}");
+        assert!(world.quarantined_trees().is_empty());
     }
 }
 

@@ -137,4 +137,10 @@ fn a_purge_by_hand_waits_as_well() {
     let refused = world.purge(&[]).unwrap();
     assert_eq!(held(&refused), Some(HoldReason::ServiceUnhealthy));
     assert_eq!(server.requests().len(), 2);
+    server.write(answer("200 OK", "", ""));
+    run(&world, &["sweep", "--no-settle"]);
+    assert_eq!(world.quarantined_trees().len(), 1);
+    let (code, stdout, stderr) = run(&world, &["quarantine", "purge", "--all", "--yes", "--no-settle"]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert!(world.quarantined_trees().is_empty());
 }

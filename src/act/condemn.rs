@@ -16,7 +16,7 @@ const SIDECAR_LIMIT: u64 = 64 * 1024;
 impl Act<'_> {
     /// Moves the folder of `entry`, tree and sidecar together, from quarantine to the purge.
     pub(crate) fn condemn(&mut self, entry: &EntryId, name: &str, why: &str) -> Result<(), Undone> {
-        self.go_on()?;
+        self.may_delete()?;
         let id = OsStr::new(entry.as_str());
         let sidecar = self.last_checks(entry)?;
         let step = Step {
@@ -56,17 +56,19 @@ impl Act<'_> {
 
     /// Everything is asked anew. A walk over a large tree takes its time, so what was asked before it may be asked again.
     fn last_words(&mut self, entry: &EntryId, sidecar: &Sidecar) -> Result<(), Undone> {
-        let asked = self.nobody_speaks_for(&sidecar.session)?;
+        let mut asked = self.nobody_speaks_for(&sidecar.session)?;
         self.still_idle(entry, sidecar)?;
         let folder = self.hygiene.quarantine.open_dir(OsStr::new(entry.as_str()))?;
         self.no_keep_file(&folder)?;
         if !self.still_fresh(asked) {
-            let asked = self.nobody_speaks_for(&sidecar.session)?;
-            if !self.still_fresh(asked) {
-                return Err(Undone::Changed("its sources need more than 30 s to answer".into()));
-            }
+            asked = self.nobody_speaks_for(&sidecar.session)?;
         }
-        self.go_on()
+        self.may_delete()?;
+        if self.still_fresh(asked) {
+            Ok(())
+        } else {
+            Err(Undone::Changed("its sources need more than 30 s to answer".into()))
+        }
     }
 
     fn no_keep_file(&self, folder: &Dir) -> Result<(), Undone> {

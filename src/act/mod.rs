@@ -6,11 +6,13 @@ mod lock;
 mod purge;
 mod quarantine;
 mod restore;
+mod service;
 mod settle;
 
 pub use lock::{Holder, Lock, LockError};
 pub use purge::Condemned;
 pub use restore::Pin;
+pub use service::Service;
 
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -21,8 +23,8 @@ use crate::clock::Clock;
 use crate::fsio::{Dir, FsError};
 use crate::journal::{Event, Journal, JournalError, Step};
 use crate::names::{EntryId, SessionId};
-use crate::observe::Reading;
 use crate::observe::volume::{ENTRY, Hygiene, WORKSPACE};
+use crate::observe::{Health, Reading};
 use crate::orders::Orders;
 use crate::plan::{Decision, Plan};
 use crate::policy::Policy;
@@ -36,6 +38,9 @@ const OLDEST_ANSWER: Duration = Duration::from_secs(30);
 pub trait FreshAnswers {
     /// Whether a live row or a claim speaks for this id. With any source unavailable the answer is.
     fn speaks_for(&self, id: &SessionId) -> Reading<bool>;
+
+    /// Whether the serving containers are healthy; `None` where no source says.
+    fn serving(&self) -> Option<Reading<Health>>;
 }
 
 /// Everything a step needs.
@@ -54,6 +59,8 @@ pub struct Act<'a> {
     pub journal: Journal<'a>,
     /// Fresh answers.
     pub sources: &'a dyn FreshAnswers,
+    /// Whether the service is well, asked before each step that takes something away.
+    pub service: Service<'a>,
     /// The clock.
     pub clock: &'a dyn Clock,
     /// Makes a new entry id.
@@ -89,6 +96,8 @@ pub struct Acted {
     pub reclaimed: Reclaimed,
     /// Whether it stopped before everything was done: it was asked to, its orders changed, or the lock was lost.
     pub stopped: bool,
+    /// Why it ended before everything was done though nobody asked it to: the service was not well any more.
+    pub paused: Option<String>,
     /// What must latch: what was moved was not what had been inspected.
     pub latched: Option<String>,
 }
@@ -124,6 +133,9 @@ pub(crate) enum Undone {
     /// What was told to do does not stand any more, or it is not ours to do.
     #[error("{0}")]
     Halted(String),
+    /// The service is not well, and comes first.
+    #[error("{0}")]
+    Paused(String),
     /// What was moved was not what had been inspected.
     #[error("{0}")]
     NotTheSame(String),
@@ -180,7 +192,7 @@ impl Act<'_> {
 
     /// Whether no further step may be taken in this sweep.
     fn is_over(&self) -> bool {
-        self.acted.stopped || self.acted.latched.is_some()
+        self.acted.stopped || self.acted.paused.is_some() || self.acted.latched.is_some()
     }
 
     /// Records how a step ended.
@@ -190,6 +202,12 @@ impl Act<'_> {
             Err(Undone::Stopped) => self.acted.stopped = true,
             // Told once: every further step would end the same way.
             Err(Undone::Halted(_)) if self.acted.stopped => {}
+            Err(Undone::Paused(why)) => {
+                if self.acted.paused.is_none() {
+                    tracing::warn!(name, step, why, "paused: the service comes first");
+                    self.acted.paused = Some(why);
+                }
+            }
             Err(Undone::Changed(why)) => tracing::info!(name, step, why, "not done: it changed since the plan"),
             Err(undone) => {
                 tracing::error!(name, step, error = %undone, "a step failed");
@@ -200,6 +218,23 @@ impl Act<'_> {
                 self.acted.errors.push(StepError { name: name.to_owned(), step, message: undone.to_string() });
             }
         }
+    }
+
+    /// Whether the next step may be taken that takes something away. What puts something back needs no more than
+    /// [`Self::go_on`].
+    fn may_delete(&self) -> Result<(), Undone> {
+        self.service_is_well()?;
+        self.go_on()
+    }
+
+    fn service_is_well(&self) -> Result<(), Undone> {
+        match (&self.acted.paused, self.stop.requested()) {
+            (Some(why), _) => return Err(Undone::Paused(why.clone())),
+            (None, true) => return Err(Undone::Stopped),
+            (None, false) => {}
+        }
+        // An answer that was not waited for since a stop was asked for says nothing of the service.
+        self.service.is_well().map_err(|why| if self.stop.requested() { Undone::Stopped } else { Undone::Paused(why) })
     }
 
     fn go_on(&self) -> Result<(), Undone> {

@@ -10,7 +10,7 @@ use governor::clock::Clock as _;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use rustix::io::Errno;
 
-use super::{Act, StepError, Undone};
+use super::{Act, Service, StepError, Undone};
 use crate::fsio::{Dir, FsError, Kind, printable};
 use crate::journal::{Event, Op, Step};
 use crate::names::EntryId;
@@ -77,7 +77,7 @@ impl Act<'_> {
         let bucket =
             RateLimiter::direct(Quota::per_second(limit).allow_burst(NonZeroU32::new(100).unwrap_or(limit).min(limit)));
         for (one, sidecar) in condemned.iter().zip(sidecars) {
-            if let Err(undone) = self.go_on() {
+            if let Err(undone) = self.may_delete() {
                 self.note("purge", "purging", Err(undone));
                 break;
             }
@@ -113,6 +113,7 @@ impl Act<'_> {
             folder: &folder,
             bucket,
             stop: self.stop,
+            service: &self.service,
             progress: self.progress,
             moved_up: 0,
             errors: Vec::new(),
@@ -170,6 +171,7 @@ struct Remover<'a> {
     folder: &'a Dir,
     bucket: &'a DefaultDirectRateLimiter,
     stop: &'a Stop,
+    service: &'a Service<'a>,
     progress: &'a dyn Progress,
     moved_up: u32,
     errors: Vec<(String, FsError)>,
@@ -326,11 +328,14 @@ impl Remover<'_> {
         self.errors.push((printable(path.as_os_str()), error));
     }
 
-    /// Waits for the rate limit; asked to stop, it stops at once.
+    /// Waits for the rate limit; asked to stop, or with a service that is not well, it stops at once.
     fn wait(&self) -> Result<(), Undone> {
         loop {
             if self.stop.requested() {
                 return Err(Undone::Stopped);
+            }
+            if let Err(why) = self.service.is_well() {
+                return Err(if self.stop.requested() { Undone::Stopped } else { Undone::Paused(why) });
             }
             match self.bucket.check() {
                 Ok(()) => return Ok(()),

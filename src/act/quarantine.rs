@@ -16,7 +16,7 @@ use crate::plan::{Plan, Victim};
 impl Act<'_> {
     /// Moves one victim into quarantine. `live` is how many sessions were live, and when they were read.
     pub(crate) fn quarantine(&mut self, plan: &Plan, victim: &Victim, live: (u64, Timestamp)) -> Result<(), Undone> {
-        self.go_on()?;
+        self.may_delete()?;
         let Some(name) = victim.name.as_str().map(str::to_owned) else {
             return Err(Undone::Wrong("its name is not UTF-8".into()));
         };
@@ -133,7 +133,7 @@ impl Act<'_> {
         if !same_before_rename(&facts, &victim.root) {
             return Err(Undone::Changed("its root changed since it was inspected".into()));
         }
-        self.go_on()?;
+        self.may_delete()?;
         if self.still_fresh(asked) {
             Ok(())
         } else {

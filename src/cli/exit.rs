@@ -45,9 +45,9 @@ impl From<anyhow::Error> for Early {
 }
 
 impl Exit {
-    /// How work ended that got as far as a report.
+    /// How work ended that got as far as a report. A service that comes first in mid-work is a gate like any other.
     pub(super) fn of(acted: &Acted, held: bool) -> Self {
-        match (acted.stopped || !acted.errors.is_empty(), held) {
+        match (acted.stopped || !acted.errors.is_empty(), held || acted.paused.is_some()) {
             (true, _) => Self::Failed,
             (false, true) => Self::Held,
             (false, false) => Self::Done,

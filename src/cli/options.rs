@@ -8,6 +8,7 @@ use tracing::level_filters::LevelFilter;
 
 use super::secrets::{Given, given};
 use crate::api::DurationString;
+use crate::sweep::Settling;
 
 /// The heading they stand below in `--help`.
 const HEADING: &str = "Global options";
@@ -114,6 +115,22 @@ pub(super) struct LockOptions {
     /// How long to wait if somebody else works on the volume, such as 30s or 5m; after that the exit code is 4
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub(super) lock_timeout: Duration,
+}
+
+/// Whether to wait until the service has settled.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct SettleOptions {
+    /// Do not wait until the service has been healthy for spec.containers.settle; it must be healthy now all the same.
+    /// For when somebody knows that it has been well for that long
+    #[arg(long)]
+    no_settle: bool,
+}
+
+impl SettleOptions {
+    /// What a sweep does that knows nothing of how the service has been.
+    pub(super) fn settling(self) -> Settling {
+        if self.no_settle { Settling::Skip } else { Settling::Wait }
+    }
 }
 
 /// A duration as a spec writes it.

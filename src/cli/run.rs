@@ -16,14 +16,14 @@ use super::options::{Global, Output};
 use super::output::{self, complain};
 use super::process::Process;
 use super::secrets::GivenSecrets;
-use crate::observe::sessions;
+use crate::observe::{containers, sessions};
 use crate::orders::Fixed;
 use crate::policy::{Policy, PolicyOptions, ResourceName};
 use crate::records::StateDir;
 use crate::report::plan::View;
 use crate::report::table::{Style, quoted};
 use crate::spec::{LoadOptions, Loaded, SpecFile, load};
-use crate::sweep::{Context, Sources, SweepError};
+use crate::sweep::{Context, Settling, Sources, SweepError};
 
 /// Threads of the async runtime: it only waits for sources, all file-system work has threads of its own.
 const WORKERS: usize = 2;
@@ -70,7 +70,11 @@ impl Run {
     /// Runs a command that needs the async runtime.
     pub(super) fn block_on(&self, command: impl Future<Output = Ended>) -> Ended {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-        runtime.context("the async runtime cannot be started")?.block_on(command)
+        let runtime = runtime.context("the async runtime cannot be started")?;
+        let ended = runtime.block_on(command);
+        // A look-up of a host's name that is still under way is nothing to wait for.
+        runtime.shutdown_background();
+        ended
     }
 
     /// The resources of the specs. What is wrong with any of them is told here, all of it, before anything runs.
@@ -115,6 +119,7 @@ impl Run {
                 Some(file) => Arc::new(file.clone()),
                 None => Arc::new(Fixed),
             },
+            settling: Settling::Wait,
             state: self.state.clone(),
         }
     }
@@ -123,7 +128,7 @@ impl Run {
     pub(super) fn sources(&self, policy: &Policy) -> Sources {
         let sessions =
             sessions::open(&policy.sessions, Arc::clone(&self.secrets) as _, Arc::clone(&self.process.clock));
-        Sources { sessions, containers: Vec::new() }
+        Sources { sessions, containers: containers::open(policy.containers.as_ref()) }
     }
 
     /// How reports are drawn.

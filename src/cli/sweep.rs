@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::exit::{Ended, Exit};
-use super::options::LockOptions;
+use super::options::{LockOptions, SettleOptions};
 use super::run::{Results, Run};
 use crate::report::documents::SweepDocument;
 use crate::report::sweep;
@@ -13,12 +13,16 @@ use crate::report::sweep;
 /// In mode Report the same as plan: nothing is written to the volume. In mode Enforce a sweep puts back what came back,
 /// moves confirmed orphans to quarantine, condemns what has been there for its retention, and purges what is condemned.
 /// A gate or a breaker holds all of it but the putting back; the exit code is then 3, in either mode.
+///
+/// With spec.containers a sweep in mode Enforce first waits until the service has been healthy for `settle`. While it acts
+/// it asks again, and takes nothing away any more once the service is unhealthy (exit code 3).
 #[derive(Args, Debug)]
 #[command(
     after_long_help = "\
 Examples:
   hygiene sweep -f spec.yaml
   hygiene sweep -f spec.yaml --lock-timeout 1m        wait for another sweep to end
+  hygiene sweep -f spec.yaml --no-settle              the service is known to have been well
   hygiene sweep -f spec.yaml -o json | jq .quarantined
 
 SIGTERM or SIGINT stops a sweep before its next step (exit code 1); a second SIGINT ends it at once. \
@@ -32,6 +36,9 @@ pub(super) struct Sweep {
 
     #[command(flatten)]
     lock: LockOptions,
+
+    #[command(flatten)]
+    settle: SettleOptions,
 }
 
 impl Sweep {
@@ -43,7 +50,8 @@ impl Sweep {
                 results.skipped(policy);
                 continue;
             }
-            let context = run.context(policy, "sweep", self.lock.lock_timeout);
+            let mut context = run.context(policy, "sweep", self.lock.lock_timeout);
+            context.settling = self.settle.settling();
             match crate::sweep::sweep(policy.clone(), run.sources(policy), context).await {
                 Err(error) => results.failed(policy, &error),
                 Ok(mut swept) => {

@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::faults::{Faults, PolicyFault, PolicyOptions};
 use super::{
-    Activity, BreakerLimits, Budget, KeepFileRule, Limits, Mode, Policy, PurgeLimits, ResourceName, SpecDigests, paths,
-    pattern, sessions, unsupported,
+    Activity, BreakerLimits, Budget, KeepFileRule, Limits, Mode, Policy, PurgeLimits, ResourceName, SpecDigests,
+    containers, paths, pattern, sessions, unsupported,
 };
 use crate::api::{self, DurationString, WorkspaceHygiene};
 use crate::names::hex;
@@ -42,6 +42,7 @@ impl Policy {
         let namespace = resource.metadata.namespace.as_deref().unwrap_or(api::DEFAULT_NAMESPACE);
         let place = sessions::Place { root: root.as_deref(), pattern: pattern.as_ref(), namespace };
         let sessions = sessions::convert(&spec.sessions, place, &mut faults);
+        let containers = containers::containers(spec.containers.as_ref(), &mut faults);
         let keep = pattern::keep_globs(&spec.workspaces.keep, &mut faults);
         let min_age = times.at_least("spec.workspaces.minAge", &spec.workspaces.min_age, HOUR, "1h", &mut faults);
         let retention =
@@ -79,6 +80,7 @@ impl Policy {
                 api::Activity::Modified => Activity::Modified,
             },
             sessions,
+            containers,
             limits,
             retention,
         })

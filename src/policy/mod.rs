@@ -9,6 +9,7 @@ use regex::Regex;
 use crate::names::{EntryName, SessionId};
 use crate::secrets::SecretKey;
 
+mod containers;
 mod convert;
 mod faults;
 mod paths;
@@ -20,6 +21,7 @@ mod unsupported;
 #[cfg(test)]
 mod tests;
 
+pub use containers::{ContainerPolicy, HealthUrl, HttpPolicy, WhenAbsent};
 pub(crate) use faults::Quoted;
 pub use faults::{PolicyFault, PolicyOptions};
 
@@ -52,6 +54,8 @@ pub struct Policy {
     pub activity: Activity,
     /// Where live sessions are read.
     pub sessions: SessionPolicy,
+    /// Which containers serve the workspaces; `None` where the spec names none.
+    pub containers: Option<ContainerPolicy>,
     /// How fast to clean, and what stops it.
     pub limits: Limits,
     /// How long a workspace stays in quarantine.

@@ -7,6 +7,7 @@ use crate::api::WorkspaceHygieneSpec;
 /// One fault for each part in use that this version does not support.
 pub(super) fn refuse(spec: &WorkspaceHygieneSpec, faults: &mut Faults) {
     let schedule = &spec.schedule;
+    let containers = spec.containers.as_ref();
     let parts = [
         (schedule.cron.is_some(), "spec.schedule.cron", "cron expressions are", "use spec.schedule.every"),
         (schedule.time_zone.is_some(), "spec.schedule.timeZone", "time zones are", "remove it"),
@@ -19,10 +20,16 @@ pub(super) fn refuse(spec: &WorkspaceHygieneSpec, faults: &mut Faults) {
         ),
         (spec.volume.efs.is_some(), "spec.volume.efs", "the cross-check with EFS is", "remove it"),
         (
-            spec.containers.is_some(),
-            "spec.containers",
-            "container evidence is",
-            "remove it, and sweep only while no container uses the workspaces of sessions that are not live",
+            containers.is_some_and(|containers| containers.kubernetes.is_some()),
+            "spec.containers.kubernetes",
+            "evidence from Kubernetes is",
+            "remove it",
+        ),
+        (
+            containers.is_some_and(|containers| containers.ecs.is_some()),
+            "spec.containers.ecs",
+            "evidence from ECS is",
+            "remove it",
         ),
         (spec.job.is_some(), "spec.job", "a sweeper Job is", "remove it"),
     ];

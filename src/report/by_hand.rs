@@ -1,5 +1,7 @@
 //! What came of a restore or a purge by hand.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::documents::{HoldDocument, ResourceDocument};
@@ -53,6 +55,9 @@ pub struct PurgeDocument {
     pub reclaimed: Reclaimed,
     /// Whether it was asked to stop before everything was done.
     pub stopped: bool,
+    /// Why it ended before everything was done though nobody asked it to; absent where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<String>,
 }
 
 impl RestoreDocument {
@@ -105,6 +110,7 @@ impl PurgeDocument {
             errors: acted.errors,
             reclaimed: acted.reclaimed,
             stopped: acted.stopped,
+            paused: acted.paused,
         }
     }
 
@@ -128,6 +134,9 @@ impl PurgeDocument {
             (0, 0) => "\nnothing was purged\n".to_owned(),
             (_, purged) => format!("\n{} purged{}\n", count(purged, "workspace", "workspaces"), reclaimed(&acted)),
         };
+        if let Some(why) = &self.paused {
+            let _ = writeln!(out, "paused before everything was done, and the next sweep goes on: {why}");
+        }
         out
     }
 }

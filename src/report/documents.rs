@@ -182,6 +182,9 @@ pub struct SweepDocument {
     pub reclaimed: Reclaimed,
     /// Whether it was asked to stop before everything was done.
     pub stopped: bool,
+    /// Why it ended before everything was done though nobody asked it to; absent where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<String>,
     /// What was seen and follows from it.
     #[serde(flatten)]
     pub seen: SeenDocument,
@@ -233,6 +236,7 @@ impl SweepDocument {
             errors: acted.errors,
             reclaimed: acted.reclaimed,
             stopped: acted.stopped,
+            paused: acted.paused,
             seen: SeenDocument::new(policy, &swept.observed),
         }
     }

@@ -103,7 +103,7 @@ fn summary(swept: &Swept) -> String {
     let done = [acted.quarantined.len(), acted.restored.len(), acted.condemned.len(), acted.purged.len()];
     let mut line = if acted.stopped {
         "stopped on request, before everything was done; the next sweep goes on".to_owned()
-    } else if done.iter().sum::<usize>() == 0 && acted.errors.is_empty() {
+    } else if done.iter().sum::<usize>() == 0 && acted.errors.is_empty() && acted.paused.is_none() {
         match (&swept.observed.plan.held, swept.observed.plan.orphans) {
             (Some(_), _) => "nothing was changed: the sweep is held".to_owned(),
             (None, 0) => "nothing to do: no workspace is an orphan".to_owned(),
@@ -113,6 +113,9 @@ fn summary(swept: &Swept) -> String {
         let [quarantined, restored, condemned, _] = done;
         format!("{quarantined} quarantined, {restored} put back, {condemned} condemned{}", reclaimed(acted))
     };
+    if let Some(why) = &acted.paused {
+        let _ = write!(line, "; paused before everything was done, and the next sweep goes on: {why}");
+    }
     if !acted.errors.is_empty() {
         let _ = write!(line, "; {} failed", count(acted.errors.len() as u64, "step", "steps"));
     }

@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 
 use super::held::Held;
 use super::observing::{Volumes, observe_and_plan, walk_quarantined};
+use super::settling::settled;
 use super::{Context, Fresh, Observed, Sources, SweepError, Swept, new_sweep, on_own_thread};
 use crate::act::{Acted, Pin, Undone};
 use crate::fsio::Dir;
@@ -124,7 +125,14 @@ pub async fn purge_now(
     context: Context,
     wanted: Vec<String>,
 ) -> Result<Swept, SweepError> {
-    on_own_thread(move |handle| purge_blocking(&policy, &sources, &context, handle, &wanted)).await
+    on_own_thread(move |handle| {
+        let sources = match policy.mode {
+            Mode::Enforce => settled(&policy, &sources, &context, handle),
+            Mode::Report => sources,
+        };
+        purge_blocking(&policy, &sources, &context, handle, &wanted)
+    })
+    .await
 }
 
 fn purge_blocking(

@@ -236,7 +236,7 @@ fn remember(
 ) -> Result<(), String> {
     look_back(&mut records.memory, policy, observed);
     // A victim whose turn did not come, since the sweep stopped, has it again in the next.
-    let cut_short = acted.stopped || acted.latched.is_some();
+    let cut_short = acted.stopped || acted.latched.is_some() || acted.paused.is_some();
     note_inspections(&mut records.memory, observed, (!cut_short).then_some(acted));
     if records.memory != *as_read {
         records.memory.write(hygiene)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 
 use super::{Context, SweepError};
-use crate::act::{Act, Acted, FreshAnswers, Lock};
+use crate::act::{Act, Acted, FreshAnswers, Lock, Service};
 use crate::clock::{self, ServerClock};
 use crate::fsio::Dir;
 use crate::journal::{Journal, Ledger};
@@ -72,6 +72,7 @@ impl Held {
             orders: &*context.orders,
             journal: Journal::new(&hygiene.journal, &hygiene.dir, ledger, sweep, context.actor.clone()),
             sources,
+            service: Service::new(sources, &*context.clock),
             clock: &*context.clock,
             new_id,
             stop: &context.stop,

@@ -8,10 +8,12 @@ mod by_hand;
 mod enforce;
 mod held;
 mod observing;
+mod settling;
 
 pub use answers::{Adoption, Answered, adopt, answer, held_plan};
 pub use by_hand::{Listed, find_entries, list_quarantine, purge_now, restore_now};
 pub use observing::{Observed, inspect_one};
+pub use settling::Settling;
 
 use observing::unless_stopped;
 
@@ -26,10 +28,10 @@ use crate::clock::Clock;
 use crate::fsio::FsError;
 use crate::journal::JournalError;
 use crate::names::{PlanHash, SessionId, SweepId};
-use crate::observe::Reading;
 use crate::observe::containers::ContainerEvidence;
 use crate::observe::sessions::SessionStore;
 use crate::observe::volume::VolumeError;
+use crate::observe::{Health, Reading};
 use crate::orders::Orders;
 use crate::plan::{Violation, check};
 use crate::policy::{Mode, Policy};
@@ -65,6 +67,8 @@ pub struct Context {
     pub lock_timeout: Duration,
     /// Whether what the resource asks for still stands.
     pub orders: Arc<dyn Orders>,
+    /// What is known of how the service has been.
+    pub settling: Settling,
     /// Where what is remembered in mode Report is.
     pub state: StateDir,
 }
@@ -195,7 +199,11 @@ pub async fn sweep(policy: Arc<Policy>, sources: Sources, context: Context) -> R
             acted.stopped = context.stop.requested();
             Ok(Swept { id: new_sweep(&context), observed, acted })
         }
-        Mode::Enforce => enforce::enforce(&policy, &sources, &context, handle),
+        Mode::Enforce => {
+            // Before the observation, which must be fresh when it is acted on.
+            let sources = settling::settled(&policy, &sources, &context, handle);
+            enforce::enforce(&policy, &sources, &context, handle)
+        }
     })
     .await
 }
@@ -232,6 +240,10 @@ impl FreshAnswers for Fresh<'_> {
             }
             Reading::Complete(anybody)
         })
+    }
+
+    fn serving(&self) -> Option<Reading<Health>> {
+        self.handle.block_on(self.sources.serving(self.stop))
     }
 }
 

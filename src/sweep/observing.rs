@@ -145,14 +145,38 @@ fn listing(policy: &Policy, seen: &Volumes<'_>) -> Reading<Volume> {
 /// Awaits a source, or answers for it that it was not waited for: a request to stop does not wait for a slow database. The
 /// source stops what it does when its future is dropped.
 pub(super) async fn unless_stopped<T>(stop: &Stop, source: impl Future<Output = Reading<T>>) -> Reading<T> {
+    before_stop(stop, source).await.unwrap_or_else(not_waited_for)
+}
+
+fn not_waited_for<T>() -> Reading<T> {
+    Reading::Unavailable("asked to stop before it answered".into())
+}
+
+/// Awaits whatever it is; `None` where the request to stop came first.
+pub(super) async fn before_stop<T>(stop: &Stop, awaited: impl Future<Output = T>) -> Option<T> {
     let stopped = async {
         while !stop.requested() {
             tokio::time::sleep(STOP_LATENCY).await;
         }
     };
     tokio::select! {
-        answer = source => answer,
-        () = stopped => Reading::Unavailable("asked to stop before it answered".into()),
+        answer = awaited => Some(answer),
+        () = stopped => None,
+    }
+}
+
+impl Sources {
+    /// Whether the serving containers are healthy; `None` where no source says.
+    pub(super) async fn serving(&self, stop: &Stop) -> Option<Reading<Health>> {
+        let mut serving = None;
+        for source in &self.containers {
+            let said = before_stop(stop, source.serving()).await.unwrap_or_else(|| Some(not_waited_for()));
+            serving = both(serving, said, |a, b| match (a, b) {
+                (Health::Healthy, other) => other,
+                (unhealthy, _) => unhealthy,
+            });
+        }
+        serving
     }
 }
 
@@ -160,12 +184,9 @@ type Answers = (Reading<crate::observe::LiveSessions>, Option<Reading<Health>>, 
 
 async fn ask(sources: &Sources, stop: &Stop) -> Answers {
     let sessions = unless_stopped(stop, sources.sessions.live()).await;
-    let (mut serving, mut claims) = (None, None);
+    let serving = sources.serving(stop).await;
+    let mut claims = None;
     for source in &sources.containers {
-        serving = both(serving, source.serving().await, |a, b| match (a, b) {
-            (Health::Healthy, other) => other,
-            (unhealthy, _) => unhealthy,
-        });
         claims = both(claims, source.claims().await, IdSet::union);
     }
     (sessions, serving, claims)

@@ -108,6 +108,11 @@ fn seven_days_are_168_hours() {
 }
 
 #[rstest]
+#[case("/spec/containers", json!({ "http": { "url": "http://c/", "timeout": "11s" } }), "spec.containers.http.timeout: \"11s\": must be from 1ms to 10s")]
+#[case("/spec/containers", json!({ "http": { "url": "http://c/" }, "settle": "25h" }), "spec.containers.settle: \"25h\": must be from 0s to 24h")]
+#[case("/spec/containers", json!({ "http": { "url": "http://c/", "maxEventLoopLag": "0s" } }), "spec.containers.http.maxEventLoopLag: \"0s\": must be from 1ms to 1h")]
+#[case("/spec/containers", json!({ "http": { "url": "http://c:0/" } }), "spec.containers.http.url: has a port that is none")]
+#[case("/spec/containers", json!({ "http": { "url": "http://me:hunter2@c/" } }), "spec.containers.http.url: is not accepted here (accepted: an http or https address without a user")]
 #[case("/spec/mode", json!("enforce"), "spec.mode: \"enforce\": must be Report or Enforce; did you mean Enforce?")]
 #[case("/spec/suspend", json!("yes"), "spec.suspend: \"yes\": must be true or false")]
 #[case("/spec/limits", json!({ "perSweep": 5000 }), "spec.limits.perSweep: \"5000\": must be from 1 to 1000")]
@@ -136,7 +141,8 @@ fn a_fault_names_field_value_and_accepted_form(#[case] pointer: &str, #[case] va
 #[case("/spec/volume", json!({ "persistentVolumeClaim": { "claimName": "efs" } }), "spec.volume.persistentVolumeClaim")]
 #[case("/spec/volume/efs", json!({ "fileSystemID": "fs-01234567", "region": "eu-central-1" }), "spec.volume.efs")]
 #[case("/spec/sessions/replica", json!("Accept"), "spec.sessions.replica")]
-#[case("/spec/containers", json!({ "http": { "url": "http://collab/healthz" } }), "spec.containers")]
+#[case("/spec/containers", json!({ "ecs": { "cluster": "prod", "region": "eu-central-1", "serving": { "service": "collab" } } }), "spec.containers.ecs")]
+#[case("/spec/containers", json!({ "kubernetes": { "serving": { "selector": { "matchLabels": { "app": "collab" } } } } }), "spec.containers.kubernetes")]
 #[case("/spec/schedule", json!({ "cron": "0 3 * * *" }), "spec.schedule.cron")]
 #[case("/spec/schedule/windows", json!([{ "start": "0 1 * * *", "duration": "4h" }]), "spec.schedule.windows")]
 #[case("/spec/limits", json!({ "purge": { "shards": 2 } }), "spec.limits.purge.shards")]

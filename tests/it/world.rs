@@ -14,8 +14,8 @@ use workspace_hygiene::act::{Acted, Pin};
 use workspace_hygiene::clock::Clock;
 use workspace_hygiene::fsio::Dir;
 use workspace_hygiene::names::PlanHash;
-use workspace_hygiene::observe::sessions;
 use workspace_hygiene::observe::volume::Hygiene;
+use workspace_hygiene::observe::{containers, sessions};
 use workspace_hygiene::orders::{Fixed, Orders};
 use workspace_hygiene::policy::{Mode, Policy, PolicyOptions};
 use workspace_hygiene::progress::{Progress, Unwatched};
@@ -23,7 +23,7 @@ use workspace_hygiene::records::{AnswerKind, HeldPlan, Identity, Records, StateD
 use workspace_hygiene::secrets::NoSecrets;
 use workspace_hygiene::spec::{LoadOptions, load};
 use workspace_hygiene::stop::Stop;
-use workspace_hygiene::sweep::{self, Adoption, Answered, Context, Observed, Sources, SweepError, Swept};
+use workspace_hygiene::sweep::{self, Adoption, Answered, Context, Observed, Settling, Sources, SweepError, Swept};
 
 use crate::fuse::Fuse;
 
@@ -255,10 +255,8 @@ impl World {
 
     pub fn sources(&self) -> Sources {
         let policy = self.policy();
-        Sources {
-            sessions: sessions::open(&policy.sessions, Arc::new(NoSecrets), Arc::new(self.clock.clone())),
-            containers: Vec::new(),
-        }
+        let sessions = sessions::open(&policy.sessions, Arc::new(NoSecrets), Arc::new(self.clock.clone()));
+        Sources { sessions, containers: containers::open(policy.containers.as_ref()) }
     }
 
     pub fn context(&self) -> Context {
@@ -271,6 +269,7 @@ impl World {
             command: "test".into(),
             lock_timeout: Duration::ZERO,
             orders: Arc::clone(&self.orders),
+            settling: Settling::Wait,
             state: StateDir::new(Some(self.path("state"))),
         }
     }
@@ -287,7 +286,7 @@ impl World {
     pub fn runtime_sweep(&self) -> Result<Swept, SweepError> {
         let policy = Self::load(&self.path("spec.yaml")).unwrap();
         let sessions = sessions::open(&policy.sessions, Arc::new(NoSecrets), Arc::new(self.clock.clone()));
-        let sources = Sources { sessions, containers: Vec::new() };
+        let sources = Sources { sessions, containers: containers::open(policy.containers.as_ref()) };
         self.runtime.block_on(sweep::sweep(policy, sources, self.context()))
     }
 

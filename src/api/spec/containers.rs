@@ -30,7 +30,7 @@ pub struct ContainersSpec {
     #[serde(default = "default_settle")]
     pub settle: DurationString,
     /// What to do while there is no serving container at all. Hold (the default) deletes nothing; Proceed takes it for
-    /// a service that is meant to be down.
+    /// a service that is meant to be down. A health endpoint never says so: one that does not answer is unhealthy.
     #[serde(default)]
     pub when_absent: WhenAbsent,
 }
@@ -212,7 +212,7 @@ pub struct HttpSpec {
     /// Address that answers 2xx while the service is healthy. Redirects are not followed.
     #[schemars(length(min = 1, max = 1024), regex(pattern = forms::HTTP_URL.pattern))]
     pub url: String,
-    /// Time after which a missing answer counts as unhealthy. The default is 5s.
+    /// Time after which a missing answer counts as unhealthy, 10s at most. The default is 5s.
     #[serde(default = "default_http_timeout")]
     pub timeout: DurationString,
     /// Longest event_loop_lag_ms in a JSON answer that still counts as healthy. Not looked at if nothing is said.

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::super::ask::{can_ask, confirmed};
 use super::super::exit::{Ended, Exit};
-use super::super::options::LockOptions;
+use super::super::options::{LockOptions, SettleOptions};
 use super::super::output::{complain, say};
 use super::super::run::{Results, Run};
 use super::{Meant, Selection, called};
@@ -37,6 +37,9 @@ pub(super) struct Purge {
 
     #[command(flatten)]
     lock: LockOptions,
+
+    #[command(flatten)]
+    settle: SettleOptions,
 }
 
 impl Purge {
@@ -59,7 +62,8 @@ impl Purge {
                 results.add(&policy, Ok((document, Exit::Done)), |document| document.text(run.view(false)))?;
                 continue;
             }
-            let context = run.context(&policy, "quarantine purge", self.lock.lock_timeout);
+            let mut context = run.context(&policy, "quarantine purge", self.lock.lock_timeout);
+            context.settling = self.settle.settling();
             let swept = purge_now(policy.clone(), run.sources(&policy), context, meant.ids()).await;
             let outcome = swept.map(|mut swept| {
                 name_what_stays(&meant, &mut swept);
@@ -77,7 +81,7 @@ impl Purge {
 /// it means that what was asked for was not done. A hold is told once for all of them.
 fn name_what_stays(meant: &Meant, swept: &mut Swept) {
     let acted = &mut swept.acted;
-    if acted.stopped || swept.observed.plan.held.is_some() {
+    if acted.stopped || acted.paused.is_some() || swept.observed.plan.held.is_some() {
         return;
     }
     for entry in &meant.entries {

@@ -10,7 +10,7 @@ use workspace_hygiene::names::PlanHash;
 use workspace_hygiene::plan::{KeepReason, Verdict};
 use workspace_hygiene::records::{AnswerKind, StateDir};
 use workspace_hygiene::stop::Stop;
-use workspace_hygiene::sweep::{self, Context, Observed, Sources, SweepError, Swept};
+use workspace_hygiene::sweep::{self, Context, Observed, Settling, Sources, SweepError, Swept};
 
 use super::actions::{Db, Mischief, Trick, Which};
 use super::rules::{Approval, Call, Kind, Model, judge};
@@ -30,6 +30,7 @@ impl Sequence<'_> {
             command: "model".into(),
             lock_timeout: Duration::ZERO,
             orders: Arc::new(self.world.clone()),
+            settling: Settling::Wait,
             state: StateDir::new(Some(self.bench.dir.path().join("state"))),
         }
     }

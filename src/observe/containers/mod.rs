@@ -1,9 +1,18 @@
 //! Container evidence: whether the service is well, and which sessions its containers claim.
 
+mod history;
+mod http;
+
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::{Health, IdSet, Reading};
 use crate::names::SessionId;
+use crate::policy::ContainerPolicy;
+
+pub use history::HealthHistory;
+pub use http::Http;
 
 /// A source of container evidence. With several, health is the AND of all and claims are the union.
 #[async_trait]
@@ -16,4 +25,10 @@ pub trait ContainerEvidence: Send + Sync {
 
     /// A fresh answer whether a running container claims this id.
     async fn is_claimed(&self, id: &SessionId) -> Option<Reading<bool>>;
+}
+
+/// The sources of container evidence that a policy names.
+pub fn open(policy: Option<&ContainerPolicy>) -> Vec<Arc<dyn ContainerEvidence>> {
+    let http = policy.and_then(|policy| policy.http.clone());
+    http.into_iter().map(|http| Arc::new(Http::new(http)) as _).collect()
 }

@@ -79,8 +79,8 @@ async fn a_query_may_be_written_in_many_ways(
         format!("{live} -- all of them"),
         format!("{live} /* all of them */"),
         format!("/* first */ {live}\n-- last\n"),
-        format!(
-            "with gone(id) as (select id from session where deleted_at is not null) select id from session where id not in (select id from gone)"
+        String::from(
+            "with gone(id) as (select id from session where deleted_at is not null) select id from session where id not in (select id from gone)",
         ),
         format!("{live} and id < 'b' union all {live} and id >= 'b'"),
         format!("{live} order by id"),

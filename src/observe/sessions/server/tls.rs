@@ -63,7 +63,8 @@ fn authorities(ca: Option<&str>, provider: &Arc<CryptoProvider>) -> Result<Arc<W
 pub(super) fn fault(error: &rustls::Error, mode: TlsMode) -> String {
     const SNIPPET: &str = "add its certificate, for example: tls: {ca: {configMapKeyRef: {name: db-ca, key: ca.pem}}}";
     match error {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+        // A bad signature is that of another authority of the same name.
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             format!("the server's certificate is signed by an authority that is not trusted; {SNIPPET}")
         }
         rustls::Error::InvalidCertificate(CertificateError::Other(_)) => {

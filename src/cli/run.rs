@@ -22,6 +22,7 @@ use crate::policy::{Policy, PolicyOptions, ResourceName};
 use crate::records::StateDir;
 use crate::report::plan::View;
 use crate::report::table::{Style, quoted};
+use crate::secrets::SecretKind;
 use crate::spec::{LoadOptions, Loaded, SpecFile, load};
 use crate::sweep::{Context, Settling, Sources, SweepError};
 
@@ -58,6 +59,8 @@ impl Run {
         let bars = Arc::new(Bars::new(terminal && !global.no_progress));
         bars.log(global.log_format, global.log_level, output::color(global.color, terminal));
         let mut spec: Vec<_> = global.file.iter().map(|file| format!("-f {}", quoted(file))).collect();
+        spec.extend(global.secret.iter().filter_map(|given| given.shown(SecretKind::Secret)));
+        spec.extend(global.config_map.iter().filter_map(|given| given.shown(SecretKind::ConfigMap)));
         if global.unsafe_short_times {
             spec.push("--unsafe-short-times".into());
         }
@@ -91,7 +94,9 @@ impl Run {
                 let file = |one: &Loaded| Some((one.policy.resource.clone(), one.file.clone()?));
                 // Read once in a run; a second reading would find the same resources.
                 self.orders.get_or_init(|| loaded.iter().filter_map(file).collect());
-                let missing: Vec<_> = loaded.iter().flat_map(|one| self.secrets.missing(&one.policy)).collect();
+                let faults = self.secrets.faults().iter().cloned();
+                let missing: Vec<_> =
+                    faults.chain(loaded.iter().flat_map(|one| self.secrets.missing(&one.policy))).collect();
                 if !missing.is_empty() {
                     missing.iter().for_each(complain);
                     return Err(Exit::Usage);

@@ -140,7 +140,6 @@ fn a_fault_names_field_value_and_accepted_form(#[case] pointer: &str, #[case] va
 #[rstest]
 #[case("/spec/volume", json!({ "persistentVolumeClaim": { "claimName": "efs" } }), "spec.volume.persistentVolumeClaim")]
 #[case("/spec/volume/efs", json!({ "fileSystemID": "fs-01234567", "region": "eu-central-1" }), "spec.volume.efs")]
-#[case("/spec/sessions/replica", json!("Accept"), "spec.sessions.replica")]
 #[case("/spec/containers", json!({ "ecs": { "cluster": "prod", "region": "eu-central-1", "serving": { "service": "collab" } } }), "spec.containers.ecs")]
 #[case("/spec/containers", json!({ "kubernetes": { "serving": { "selector": { "matchLabels": { "app": "collab" } } } } }), "spec.containers.kubernetes")]
 #[case("/spec/schedule", json!({ "cron": "0 3 * * *" }), "spec.schedule.cron")]
@@ -151,15 +150,37 @@ fn a_part_that_is_not_alive_yet_is_refused_by_name(#[case] pointer: &str, #[case
     assert!(fault.starts_with(field) && fault.contains("not supported by this version of hygiene; "), "{fault}");
 }
 
+#[rstest]
+#[case("/spec/sessions/replica", json!("Accept"), "spec.sessions.replica: \"Accept\": is for database servers")]
+#[case("/spec/sessions/liveQuery", json!("select id from session limit 10"), "spec.sessions.liveQuery: ends with LIMIT")]
+#[case("/spec/sessions/knownQuery", json!("select id from session fetch first row only"), "spec.sessions.knownQuery: ends with LIMIT")]
+fn sessions_that_could_hide_some_are_refused(#[case] pointer: &str, #[case] value: Value, #[case] expected: &str) {
+    let fault = only_fault(&with(pointer, value));
+    assert!(fault.starts_with(expected), "{fault}");
+}
+
 #[test]
-fn databases_that_are_not_alive_yet_are_refused_by_name() {
-    for database in ["postgres", "mysql"] {
-        let mut spec = good();
-        spec["spec"]["sessions"] =
-            json!({ database: { "url": { "secretKeyRef": { "name": "db", "key": "url" } } }, "liveQuery": "select 1" });
-        let fault = only_fault(&spec.to_string());
-        assert!(fault.starts_with(&format!("spec.sessions.{database}: ")), "{fault}");
-        assert!(fault.ends_with("not supported by this version of hygiene; use spec.sessions.sqlite"), "{fault}");
+fn a_database_server_is_named_by_a_url_or_by_its_parts() {
+    let url = || json!({ "secretKeyRef": { "name": "db", "key": "url" } });
+    let parts = |host: Value| json!({ "host": host, "database": { "value": "app" }, "user": { "value": "hygiene" }, "password": url() });
+    for engine in ["postgres", "mysql"] {
+        let spec = |server: Value| {
+            let mut spec = good();
+            spec["spec"]["sessions"] = json!({ engine: server, "liveQuery": "select 1" });
+            spec.to_string()
+        };
+        for server in [json!({ "url": url() }), json!({ "connection": parts(json!({ "value": "db.example" })) })] {
+            assert!(load(&["-"], &spec(server), false).is_ok());
+        }
+        for (server, expected) in [
+            (json!({}), "give exactly one of url and connection"),
+            (json!({ "url": url(), "connection": parts(url()) }), "give exactly one of url and connection"),
+            (json!({ "connection": parts(json!({})) }), "give exactly one of value and secretKeyRef"),
+            (json!({ "url": url(), "tls": { "mode": "Require", "ca": url() } }), "has no meaning with a tls.mode"),
+        ] {
+            let fault = only_fault(&spec(server));
+            assert!(fault.starts_with(&format!("spec.sessions.{engine}")) && fault.contains(expected), "{fault}");
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use workspace_hygiene::orders::{Fixed, Orders};
 use workspace_hygiene::policy::{Mode, Policy, PolicyOptions};
 use workspace_hygiene::progress::{Progress, Unwatched};
 use workspace_hygiene::records::{AnswerKind, HeldPlan, Identity, Records, StateDir, Watch};
-use workspace_hygiene::secrets::NoSecrets;
+use workspace_hygiene::secrets::{NoSecrets, Secrets};
 use workspace_hygiene::spec::{LoadOptions, load};
 use workspace_hygiene::stop::Stop;
 use workspace_hygiene::sweep::{self, Adoption, Answered, Context, Observed, Settling, Sources, SweepError, Swept};
@@ -62,6 +62,8 @@ pub struct World {
     /// watched without a gap.
     settled: bool,
     pub orders: Arc<dyn Orders>,
+    /// The values that the spec names.
+    pub secrets: Arc<dyn Secrets>,
     /// The clock of this host, where it is not the world's.
     pub host_clock: Option<Arc<dyn Clock>>,
 }
@@ -137,6 +139,7 @@ impl World {
             name: "test",
             settled: true,
             orders: Arc::new(Fixed),
+            secrets: Arc::new(NoSecrets),
             host_clock: None,
         };
         world.db("create table session (id text primary key, deleted_at text)");
@@ -231,7 +234,7 @@ impl World {
         let Some(policy) = Self::load(spec).filter(|policy| policy.mode == Mode::Enforce) else { return };
         let Ok(root) = Dir::open_root(&policy.root) else { return };
         let Ok(hygiene) = Hygiene::ensure(&root, &policy.root) else { return };
-        let sessions = sessions::open(&policy.sessions, Arc::new(NoSecrets), Arc::new(self.clock.clone()));
+        let sessions = sessions::open(&policy.sessions, Arc::clone(&self.secrets), Arc::new(self.clock.clone()));
         let sessions = self.runtime.block_on(sessions.live());
         let now = self.clock.now();
         let Ok(records) = Records::read(Some(&hygiene.dir), None) else { return };
@@ -255,7 +258,7 @@ impl World {
 
     pub fn sources(&self) -> Sources {
         let policy = self.policy();
-        let sessions = sessions::open(&policy.sessions, Arc::new(NoSecrets), Arc::new(self.clock.clone()));
+        let sessions = sessions::open(&policy.sessions, Arc::clone(&self.secrets), Arc::new(self.clock.clone()));
         Sources { sessions, containers: containers::open(policy.containers.as_ref()) }
     }
 
@@ -285,7 +288,7 @@ impl World {
     /// A sweep by the spec that was written last, with nothing made ready for it.
     pub fn runtime_sweep(&self) -> Result<Swept, SweepError> {
         let policy = Self::load(&self.path("spec.yaml")).unwrap();
-        let sessions = sessions::open(&policy.sessions, Arc::new(NoSecrets), Arc::new(self.clock.clone()));
+        let sessions = sessions::open(&policy.sessions, Arc::clone(&self.secrets), Arc::new(self.clock.clone()));
         let sources = Sources { sessions, containers: containers::open(policy.containers.as_ref()) };
         self.runtime.block_on(sweep::sweep(policy, sources, self.context()))
     }

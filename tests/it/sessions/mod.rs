@@ -1,9 +1,11 @@
 //! Session stores on real databases: what is the same for every engine, and what each has of its own.
 
+mod binary;
 mod by_id;
 mod conformance;
 mod refusals;
 mod settings;
+mod sweeps;
 mod which_server;
 
 use std::collections::BTreeMap;

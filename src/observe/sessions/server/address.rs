@@ -110,8 +110,8 @@ fn parse(text: &str, mysql: bool) -> Result<Address, String> {
     for (number, (name, value)) in url.query_pairs().enumerate() {
         match &*name {
             // A socket, as both engines' own tools write it.
-            "host" if !mysql && host.is_empty() && value.starts_with('/') => host = value.into_owned(),
-            "socket" if mysql && value.starts_with('/') => host = value.into_owned(),
+            "host" if !mysql && host == "localhost" && value.starts_with('/') => host = value.into_owned(),
+            "socket" if mysql && host == "localhost" && value.starts_with('/') => host = value.into_owned(),
             _ => return Err(refused(&name, number + 1, mysql)),
         }
     }
@@ -181,7 +181,7 @@ mod tests {
         );
         assert_eq!(told("postgresql://amy@[::1]/s\n", false), "amy|None|::1:None|s");
         assert_eq!(told("mysql://amy:x@10.0.0.1/s%20t", true), r#"amy|Some("x")|10.0.0.1:None|s t"#);
-        assert_eq!(told("postgres://amy:x@/s?host=/run/pg", false), r#"amy|Some("x")|/run/pg:None|s"#);
+        assert_eq!(told("postgres://amy:x@localhost/s?host=/run/pg", false), r#"amy|Some("x")|/run/pg:None|s"#);
         assert_eq!(told("postgres://amy:x@%2Frun%2Fpg:5433/s", false), r#"amy|Some("x")|/run/pg:Some(5433)|s"#);
         assert_eq!(told("mysql://amy:x@localhost/s?socket=/run/my.sock", true), r#"amy|Some("x")|/run/my.sock:None|s"#);
     }
@@ -194,12 +194,15 @@ mod tests {
             ("http://s3cret:s3cret@s3cret/s3cret", "is no connection URL"),
             ("postgres://amy:s3cret@s3cret/", "names no database"),
             ("postgres://:s3cret@s3cret/s3cret", "names no user"),
-            ("postgres://amy:s3cret@/s3cret", "names no host"),
+            ("postgres://amy:s3cret@/s3cret", "is no connection URL"),
+            ("postgres:///s3cret", "names no host"),
             ("postgres://amy:s3cret@s3cret/s3cret?sslmode=s3cret", "(sslmode); say it in spec.sessions.postgres.tls"),
             ("postgres://amy:s3cret@s3cret/s3cret?sslS3cret=1", "(ssl…)"),
             ("postgres://amy:s3cret@s3cret/s3cret?options=-c%20row_security=on", "the parameter options"),
             ("postgres://amy:s3cret@s3cret/s3cret?passfile=/s3cret", "the parameter passfile"),
-            ("postgres://amy:s3?cret@s3cret/s3cret", "of which number 1 is not known"),
+            ("postgres://amy:s3?cret@s3cret/s3cret", "is no connection URL"),
+            ("postgres://amy:s3cret@s3cret/s3cret?schema=s3cret", "number 1 is not known"),
+            ("postgres://amy:s3cret@s3cret/s3cret?host=/s3cret", "number 1 is not known"),
             ("postgres://amy:s3cret@s3cret/s3cret#s3cret", "after #"),
             ("postgres://amy:%ff@s3cret/s3cret", "is no connection URL"),
             ("postgres://amy:s3cret@s3cret:99999/s3cret", "is no connection URL"),

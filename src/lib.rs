@@ -16,6 +16,7 @@ pub mod orders;
 pub mod plan;
 pub mod policy;
 pub mod progress;
+pub mod purge;
 pub mod records;
 pub mod report;
 pub mod secrets;

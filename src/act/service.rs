@@ -35,7 +35,15 @@ impl<'a> Service<'a> {
     /// # Errors
     /// Why nothing may be taken away.
     pub(super) fn is_well(&self) -> Result<(), String> {
-        if self.is_known_well() {
+        self.is_well_by(OLDEST_HEALTH)
+    }
+
+    /// The same by an answer that was asked for at most `oldest` ago, and never longer ago than 10 s.
+    ///
+    /// # Errors
+    /// As [`Self::is_well`].
+    pub(super) fn is_well_by(&self, oldest: Duration) -> Result<(), String> {
+        if self.is_known_well(oldest) {
             return Ok(());
         }
         let asked = self.clock.uptime();
@@ -44,15 +52,15 @@ impl<'a> Service<'a> {
             Some(Reading::Complete(Health::Unhealthy(why))) => return Err(format!("the service is unhealthy: {why}")),
             Some(Reading::Unavailable(why)) => return Err(format!("the service's health is not known: {why}")),
         }
-        if self.is_known_well() {
+        if self.is_known_well(OLDEST_HEALTH) {
             Ok(())
         } else {
             Err("the service is unhealthy: it needs more than 10 s to say how it is".into())
         }
     }
 
-    fn is_known_well(&self) -> bool {
+    fn is_known_well(&self, oldest: Duration) -> bool {
         let age = self.well.get().and_then(|asked| self.clock.uptime().checked_sub(asked));
-        age.is_some_and(|age| age <= OLDEST_HEALTH)
+        age.is_some_and(|age| age <= oldest)
     }
 }

@@ -12,7 +12,7 @@ pub use facts::{Facts, Kind};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -71,9 +71,46 @@ impl Dir {
         if dir.mount == self.mount { Ok(dir) } else { Err(failed("open", name)(Errno::XDEV)) }
     }
 
+    /// Opens the directory `name` in this one to remove what is in it: as [`Self::open_dir`], with one call.
+    ///
+    /// # Errors
+    /// As [`Self::open_dir`].
+    pub fn open_dir_below(&self, name: &OsStr) -> Result<Self, FsError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = self.open(name, flags, Mode::empty()).map_err(failed("open", name))?;
+        // The call itself, or the comparison in its place, refused to cross a mount.
+        Ok(Self { fd, mount: self.mount })
+    }
+
     fn open(&self, name: &OsStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
         one_component(name)?;
-        rustix::fs::openat2(&self.fd, name, flags, mode, NEVER_OUTSIDE)
+        if has_openat2() {
+            rustix::fs::openat2(&self.fd, name, flags, mode, NEVER_OUTSIDE)
+        } else {
+            self.open_and_compare(name, flags, mode)
+        }
+    }
+
+    /// The same where the kernel has no openat2(2), or a filter of system calls refuses it: one component is never a path
+    /// that leads elsewhere, a symlink is not followed, and what was opened is compared with the mount this directory is on.
+    fn open_and_compare(&self, name: &OsStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        let fd = rustix::fs::openat(&self.fd, name, flags | OFlags::NOFOLLOW, mode)?;
+        let own = facts_of(self.fd.as_fd(), OsStr::new(""), AtFlags::EMPTY_PATH)?;
+        let facts = facts_of(fd.as_fd(), OsStr::new(""), AtFlags::EMPTY_PATH)?;
+        let same = facts.mount == own.mount && facts.device == own.device && facts.mount_root != Some(true);
+        if same { Ok(fd) } else { Err(Errno::XDEV) }
+    }
+
+    /// Another handle on this directory.
+    ///
+    /// # Errors
+    /// When the process may hold no more.
+    pub fn again(&self) -> Result<Self, FsError> {
+        let fd = self
+            .fd
+            .try_clone()
+            .map_err(|e| failed("dup", OsStr::new("."))(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
+        Ok(Self { fd, mount: self.mount })
     }
 
     /// What the file system says of this directory.
@@ -161,30 +198,22 @@ impl Dir {
         self.for_each_entry(|name, kind, _| each(name, kind))
     }
 
-    fn for_each_entry(&self, mut each: impl FnMut(&OsStr, Option<Kind>, u64) -> bool) -> Result<(), FsError> {
+    fn for_each_entry(&self, each: impl FnMut(&OsStr, Option<Kind>, u64) -> bool) -> Result<(), FsError> {
         // A handle of its own, so that two readers do not share an offset.
         let dot = OsStr::new(".");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, ".", flags, Mode::empty()).map_err(failed("open", dot))?;
-        let mut buffer: Vec<u8> = Vec::with_capacity(DIRENT_BUFFER);
-        let mut entries = RawDir::new(fd, buffer.spare_capacity_mut());
-        while let Some(entry) = entries.next() {
-            let entry = entry.map_err(failed("getdents64", dot))?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name == "." || name == ".." {
-                continue;
-            }
-            let kind = match entry.file_type() {
-                rustix::fs::FileType::Directory => Some(Kind::Directory),
-                rustix::fs::FileType::Symlink => Some(Kind::Symlink),
-                rustix::fs::FileType::Unknown => None,
-                _ => Some(Kind::Other),
-            };
-            if !each(name, kind, entry.ino()) {
-                break;
-            }
-        }
-        Ok(())
+        read_entries(fd.as_fd(), each)
+    }
+
+    /// Calls `each` with every entry but `.` and `..`, in the file system's order, read through this very handle: one reader
+    /// at a time. Entries may be removed meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::for_each`].
+    pub fn for_each_here(&self, mut each: impl FnMut(&OsStr, Option<Kind>) -> bool) -> Result<(), FsError> {
+        rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0)).map_err(failed("lseek", OsStr::new(".")))?;
+        read_entries(self.fd.as_fd(), |name, kind, _| each(name, kind))
     }
 
     /// All names of this directory with what they are, in the file system's order.
@@ -394,6 +423,18 @@ impl Dir {
         rustix::fs::fchmod(&self.fd, Mode::RWXU).map_err(failed("fchmod", OsStr::new(".")))
     }
 
+    /// The same for the directory `name` in this one, also where it may not be read: by a handle that needs no right on it.
+    ///
+    /// # Errors
+    /// When it is no directory, or a call fails.
+    pub fn make_writable_below(&self, name: &OsStr) -> Result<(), FsError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = self.open(name, flags, Mode::empty()).map_err(failed("open", name))?;
+        // fchmod(2) refuses such a handle, its name in /proc leads to the very same directory.
+        let itself = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        rustix::fs::chmod(itself, Mode::RWXU).map_err(failed("chmod", name))
+    }
+
     /// Makes this directory's entries durable.
     ///
     /// # Errors
@@ -401,6 +442,39 @@ impl Dir {
     pub fn sync(&self) -> Result<(), FsError> {
         rustix::fs::fsync(&self.fd).map_err(failed("fsync", OsStr::new(".")))
     }
+}
+
+/// Whether openat2(2) is there and allowed, found out once.
+fn has_openat2() -> bool {
+    static HAS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *HAS.get_or_init(|| {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let tried = rustix::fs::openat2(rustix::fs::CWD, ".", flags, Mode::empty(), NEVER_OUTSIDE);
+        !matches!(tried, Err(Errno::NOSYS | Errno::PERM))
+    })
+}
+
+fn read_entries(fd: BorrowedFd<'_>, mut each: impl FnMut(&OsStr, Option<Kind>, u64) -> bool) -> Result<(), FsError> {
+    let dot = OsStr::new(".");
+    let mut buffer: Vec<u8> = Vec::with_capacity(DIRENT_BUFFER);
+    let mut entries = RawDir::new(fd, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(failed("getdents64", dot))?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            rustix::fs::FileType::Directory => Some(Kind::Directory),
+            rustix::fs::FileType::Symlink => Some(Kind::Symlink),
+            rustix::fs::FileType::Unknown => None,
+            _ => Some(Kind::Other),
+        };
+        if !each(name, kind, entry.ino()) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Writes all of `content` to `file`, called `name` in errors.

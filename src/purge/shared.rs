@@ -1,0 +1,291 @@
+//! What the workers of one tree share: the work that is left, the counts, and the request to stop.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::tree::{Node, Task};
+use super::{NAMED_ERRORS, Pace, Removed, now, path_of};
+use crate::fsio::FsError;
+use crate::stop::Stop;
+
+/// Why a worker has to come back.
+pub(super) struct Halted;
+
+/// Handles that are left to everything else in this process.
+const RESERVED_HANDLES: u64 = 64;
+/// More directories than this are not held at once, whatever the process may.
+const MOST_HANDLES: u64 = 4096;
+/// A yes of whoever watches is good for so long; then workers wait for the next.
+const GOOD_FOR: Duration = Duration::from_secs(5);
+
+pub(super) struct Shared {
+    work: Mutex<Work>,
+    /// There may be something for a worker to do.
+    more: Condvar,
+    /// The workers have nothing left to do.
+    done: Condvar,
+    pub(super) pace: Arc<Pace>,
+    stop: Stop,
+    halted: AtomicBool,
+    why: Mutex<Option<String>>,
+    pub(super) measure: bool,
+    pub(super) entries: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) calls: AtomicU64,
+    /// Nanoseconds spent in calls, by all workers together.
+    pub(super) busy: AtomicU64,
+    errors: Mutex<Vec<(String, FsError)>>,
+    failed: AtomicU64,
+    peak: AtomicUsize,
+    /// Directories that are held open now, and how many may be.
+    pub(super) handles: Arc<AtomicU64>,
+    pub(super) most_handles: u64,
+    pub(super) moved_up: AtomicU64,
+    /// What each worker is in: when its call began, in milliseconds since `begun`, 0 between two calls; and the directory.
+    calls_now: Mutex<Vec<Arc<InCall>>>,
+    begun: std::time::Instant,
+    /// When whoever watches last said yes, in milliseconds since `begun`.
+    confirmed: AtomicU64,
+}
+
+#[derive(Default)]
+struct Work {
+    tasks: VecDeque<Task>,
+    active: usize,
+    /// Workers that wait for work, or for their turn.
+    idle: usize,
+}
+
+/// The call that a worker is in.
+#[derive(Default)]
+pub(super) struct InCall {
+    since: AtomicU64,
+    what: Mutex<Option<(&'static str, Arc<Node>)>>,
+    told: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(pace: Arc<Pace>, stop: Stop, measure: bool) -> Self {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        Self {
+            work: Mutex::default(),
+            more: Condvar::new(),
+            done: Condvar::new(),
+            pace,
+            stop,
+            halted: AtomicBool::new(false),
+            why: Mutex::default(),
+            measure,
+            entries: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
+            busy: AtomicU64::new(0),
+            errors: Mutex::default(),
+            failed: AtomicU64::new(0),
+            peak: AtomicUsize::new(0),
+            handles: Arc::default(),
+            most_handles: (limit.unwrap_or(u64::MAX).saturating_sub(RESERVED_HANDLES) / 2).clamp(8, MOST_HANDLES),
+            moved_up: AtomicU64::new(0),
+            calls_now: Mutex::default(),
+            begun: now(),
+            confirmed: AtomicU64::new(0),
+        }
+    }
+
+    /// Whoever watches was asked at `asked`, as a time since the beginning, and said yes.
+    pub(super) fn confirm(&self, asked: Duration) {
+        self.confirmed.store(u64::try_from(asked.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long it has been going on.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    fn is_confirmed(&self) -> bool {
+        let confirmed = Duration::from_millis(self.confirmed.load(Ordering::Relaxed));
+        self.begun.elapsed().saturating_sub(confirmed) <= GOOD_FOR
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Work to be done next.
+    pub(super) fn push(&self, task: Task) {
+        self.lock().tasks.push_back(task);
+        self.more.notify_one();
+    }
+
+    /// Work to be done once nothing else is left.
+    pub(super) fn push_last(&self, task: Task) {
+        self.lock().tasks.push_front(task);
+        self.more.notify_one();
+    }
+
+    /// Whether one more worker than there are would have something to do.
+    pub(super) fn is_wanted(&self, workers: usize) -> bool {
+        let work = self.lock();
+        workers == 0 || (work.idle == 0 && !work.tasks.is_empty())
+    }
+
+    /// Waits until all is done, at most so long; whether it is.
+    pub(super) fn wait(&self, time: Duration) -> bool {
+        let is_over = |work: &mut Work| !(work.active == 0 && (work.tasks.is_empty() || self.is_halted()));
+        let waited = self.done.wait_timeout_while(self.lock(), time, is_over);
+        let (work, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        // A worker may have died holding nothing: what it was at is then left for the next purge.
+        work.active == 0 && (work.tasks.is_empty() || self.is_halted())
+    }
+
+    pub(super) fn halt(&self, why: String) {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        self.halted.store(true, Ordering::Release);
+        self.more.notify_all();
+        self.done.notify_all();
+    }
+
+    pub(super) fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Acquire) || self.stop.requested()
+    }
+
+    /// What a worker does until nothing is left.
+    pub(super) fn work(&self, _number: usize) {
+        let in_call = Arc::new(InCall::default());
+        self.calls_now.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&in_call));
+        while let Some(task) = self.next() {
+            // Halted is seen by `next` too.
+            let _ = self.run(task, &in_call);
+            let mut work = self.lock();
+            work.active -= 1;
+            if work.active == 0 {
+                self.done.notify_all();
+            }
+            drop(work);
+            self.more.notify_all();
+        }
+    }
+
+    fn next(&self) -> Option<Task> {
+        let mut work = self.lock();
+        loop {
+            if self.is_halted() {
+                self.done.notify_all();
+                return None;
+            }
+            if work.active < self.pace.target()
+                && let Some(task) = work.tasks.pop_back()
+            {
+                work.active += 1;
+                self.peak.fetch_max(work.active, Ordering::Relaxed);
+                return Some(task);
+            }
+            if work.active == 0 && work.tasks.is_empty() {
+                self.done.notify_all();
+                return None;
+            }
+            work.idle += 1;
+            // The number of workers may have been changed by whoever waits for them, which wakes nobody.
+            let waited = self.more.wait_timeout(work, Duration::from_millis(50));
+            work = waited.unwrap_or_else(PoisonError::into_inner).0;
+            work.idle -= 1;
+        }
+    }
+
+    /// Makes one call that changes nothing.
+    pub(super) fn look<T>(
+        &self,
+        (what, node, in_call): (&'static str, &Arc<Node>, &InCall),
+        call: impl FnOnce() -> T,
+    ) -> Result<T, Halted> {
+        if self.is_halted() {
+            return Err(Halted);
+        }
+        let begun = now();
+        in_call.enter(what, node, self.begun.elapsed());
+        let done = call();
+        in_call.since.store(0, Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let spent = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.busy.fetch_add(spent, Ordering::Relaxed);
+        Ok(done)
+    }
+
+    /// Makes one call that removes or moves something, once the limit lets it.
+    pub(super) fn change<T>(
+        &self,
+        at: (&'static str, &Arc<Node>, &InCall),
+        call: impl FnOnce() -> T,
+    ) -> Result<T, Halted> {
+        loop {
+            if self.is_halted() {
+                return Err(Halted);
+            }
+            match self.pace.wait() {
+                Some(wait) => std::thread::sleep(wait),
+                None if self.is_confirmed() => return self.look(at, call),
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    pub(super) fn cannot(&self, node: &Node, name: Option<&OsStr>, error: FsError) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if errors.len() < NAMED_ERRORS {
+            errors.push((path_of(node, name), error));
+        }
+    }
+
+    /// Tells once of each call that takes longer than `most`: a file system that hangs, as a hard mount does.
+    pub(super) fn tell_stuck(&self, most: Duration) {
+        let now = self.begun.elapsed();
+        for call in self.calls_now.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let since = Duration::from_millis(call.since.load(Ordering::Relaxed));
+            if since.is_zero() || now.saturating_sub(since) < most || call.told.swap(true, Ordering::Relaxed) {
+                continue;
+            }
+            let what = call.what.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((call, node)) = &*what {
+                let seconds = now.saturating_sub(since).as_secs();
+                tracing::warn!("stuck for {seconds} s in {call} in {}", path_of(node, None));
+            }
+        }
+    }
+
+    pub(super) fn outcome(&self, took: Duration, top: &Node) -> Removed {
+        let why = self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_over = {
+            let work = self.lock();
+            work.active == 0 && work.tasks.is_empty()
+        };
+        let failed = self.failed.load(Ordering::Relaxed);
+        Removed {
+            whole: is_over && failed == 0 && !top.is_stuck(),
+            halted: why.filter(|_| !is_over),
+            entries: self.entries.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            calls: self.calls.load(Ordering::Relaxed),
+            took,
+            peak: self.peak.load(Ordering::Relaxed),
+            errors: self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            failed,
+        }
+    }
+}
+
+impl InCall {
+    fn enter(&self, what: &'static str, node: &Arc<Node>, since: Duration) {
+        let mut now = self.what.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.as_ref().is_none_or(|(before, at)| *before != what || !Arc::ptr_eq(at, node)) {
+            *now = Some((what, Arc::clone(node)));
+        }
+        drop(now);
+        self.told.store(false, Ordering::Relaxed);
+        let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        self.since.store(milliseconds.max(1), Ordering::Relaxed);
+    }
+}

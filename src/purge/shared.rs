@@ -258,10 +258,8 @@ impl Shared {
 
     pub(super) fn outcome(&self, took: Duration, top: &Node) -> Removed {
         let why = self.why.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let is_over = {
-            let work = self.lock();
-            work.active == 0 && work.tasks.is_empty()
-        };
+        // Not whether anything is left to do: what a worker was at when it was halted is in no list.
+        let is_over = top.is_over();
         let failed = self.failed.load(Ordering::Relaxed);
         Removed {
             whole: is_over && failed == 0 && !top.is_stuck(),

@@ -68,6 +68,11 @@ impl Node {
         Self { dir, place: None, pending: 2.into(), passes: 0.into(), stuck: false.into(), _held: None }
     }
 
+    /// Of the folder that holds the tree: whether the tree came back, whole or not.
+    pub(super) fn is_over(&self) -> bool {
+        self.pending.load(Ordering::Acquire) == 1
+    }
+
     fn below(dir: Dir, place: (Arc<Node>, Box<OsStr>), handles: &Arc<AtomicU64>) -> Self {
         handles.fetch_add(1, Ordering::Relaxed);
         let held = Some(Held(Arc::clone(handles)));

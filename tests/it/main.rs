@@ -9,6 +9,7 @@ mod guards;
 mod incidents;
 mod model;
 mod planner;
+mod purge;
 mod servers;
 mod sessions;
 mod sessions_sqlite;

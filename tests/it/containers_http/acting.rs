@@ -239,6 +239,7 @@ fn a_purge_pauses_in_the_middle_of_a_tree() {
     let server = Arc::new(Server::well());
     let mut world = due(&server.url());
     let clock = ahead(&mut world);
+    world.part("limits", "{purge: {entriesPerSecond: 10}}");
     world.progress = Arc::new(SickInPurge { server: server.clone(), clock, purging: AtomicU64::new(0) });
     let acted = swept(&world).acted;
     assert!(acted.paused.is_some() && acted.errors.is_empty(), "{acted:?}");
@@ -249,7 +250,7 @@ fn a_purge_pauses_in_the_middle_of_a_tree() {
         .map(|folder| folder.unwrap().path().join("workspace"))
         .map(|tree| fs::read_dir(tree).unwrap().count())
         .sum();
-    assert!(left > 40, "nearly all of it is still there: {left}");
+    assert!(left > 20, "much of it is still there: {left}");
     server.write(answer("200 OK", "", ""));
     world.progress = Arc::new(workspace_hygiene::progress::Unwatched);
     assert_eq!(swept(&world).acted.purged.len(), 2, "the next sweep purges what is left");

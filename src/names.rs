@@ -1,5 +1,6 @@
 //! Newtypes for the names the system handles, so that no name of one kind is ever used as another.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::hash::Hasher;
@@ -27,6 +28,12 @@ impl SessionId {
         Self(id.into())
     }
 
+    /// Becomes another id, in the memory that it has: a store hands over millions of them, one after the other.
+    pub fn set(&mut self, id: &str) {
+        self.0.clear();
+        self.0.push_str(id);
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -47,21 +54,47 @@ impl SessionId {
     /// braces, `urn:uuid:` prefix and dashes of a UUID. Two ids that agree here and differ in [`Self::as_str`] are a
     /// near match, and a near match is kept.
     pub fn canonical(&self) -> String {
-        let id = self.0.trim();
-        if let Some(digits) = uuid_digits(id) {
-            return digits;
+        match canonical(&self.0) {
+            Canonical::Uuid(digits) => String::from_utf8_lossy(&digits).into_owned(),
+            Canonical::Text(text) => text.into_owned(),
         }
-        if id.is_ascii() {
-            return id.to_ascii_lowercase();
+    }
+
+    /// The hash of [`Self::canonical`], for which the usual id needs no memory of its own.
+    pub fn canonical_hash(&self) -> u64 {
+        match canonical(&self.0) {
+            Canonical::Uuid(digits) => hash(&digits),
+            Canonical::Text(text) => hash(text.as_bytes()),
         }
-        let folded: String = caseless::default_case_fold_str(id).nfkc().collect();
-        // What folding makes of it may be a UUID: full-width digits are.
-        uuid_digits(&folded).unwrap_or(folded)
+    }
+}
+
+/// See [`SessionId::canonical`].
+enum Canonical<'a> {
+    /// The 32 digits of a UUID in lower case.
+    Uuid([u8; 32]),
+    Text(Cow<'a, str>),
+}
+
+fn canonical(id: &str) -> Canonical<'_> {
+    let id = id.trim();
+    if let Some(digits) = uuid_digits(id) {
+        return Canonical::Uuid(digits);
+    }
+    if id.is_ascii() {
+        let is_lower = !id.bytes().any(|byte| byte.is_ascii_uppercase());
+        return Canonical::Text(if is_lower { id.into() } else { id.to_ascii_lowercase().into() });
+    }
+    let folded: String = caseless::default_case_fold_str(id).nfkc().collect();
+    // What folding makes of it may be a UUID: full-width digits are.
+    match uuid_digits(&folded) {
+        Some(digits) => Canonical::Uuid(digits),
+        None => Canonical::Text(folded.into()),
     }
 }
 
 /// The 32 digits of a UUID in lower case, however it is written; `None` for anything else.
-fn uuid_digits(id: &str) -> Option<String> {
+fn uuid_digits(id: &str) -> Option<[u8; 32]> {
     const URN: &str = "urn:uuid:";
     let bare = match id.get(..URN.len()) {
         Some(prefix) if prefix.eq_ignore_ascii_case(URN) => &id[URN.len()..],
@@ -78,7 +111,7 @@ fn uuid_digits(id: &str) -> Option<String> {
         *digits.get_mut(count)? = digit;
         count += usize::from(digit != b'-');
     }
-    if count == 32 { String::from_utf8(digits[..32].into()).ok() } else { None }
+    if count == 32 { digits.first_chunk().copied() } else { None }
 }
 
 /// Hexadecimal digits in lower case, dashes, and 0 for all else. Asked some hundred million times in a sweep over a million
@@ -103,8 +136,12 @@ impl fmt::Display for SessionId {
 
 /// A 64-bit hash of an id. A collision makes an orphan look live, so it can only keep.
 pub fn id_hash(id: &str) -> u64 {
+    hash(id.as_bytes())
+}
+
+fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = SipHasher13::new();
-    hasher.write(id.as_bytes());
+    hasher.write(bytes);
     hasher.finish()
 }
 
@@ -188,6 +225,8 @@ token!(PlanHash);
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -204,6 +243,38 @@ mod tests {
         }
         assert_eq!(SessionId::new("e\u{301}t\u{e9}").canonical(), SessionId::new("\u{c9}t\u{e9}").canonical());
         assert_ne!(SessionId::new("a-b").canonical(), SessionId::new("ab").canonical());
+    }
+
+    #[test]
+    fn the_hash_of_the_canonical_form_is_that_of_its_text() {
+        let canonical = |id: &str| match uuid_of_any_form(id.trim()) {
+            Some(digits) => digits,
+            None => {
+                let folded: String = caseless::default_case_fold_str(id.trim()).nfkc().collect();
+                uuid_of_any_form(&folded).unwrap_or(folded)
+            }
+        };
+        let ids = proptest::prop_oneof![
+            any::<String>(),
+            "[ ]?(urn:uuid:|URN:uuid:)?[{]?[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}-?[}]?[\\n]?",
+            "[A-Za-z0-9_ -]{0,40}",
+            "[0-9\u{ff10}-\u{ff19}a-f-]{30,38}",
+        ];
+        proptest!(|(id in ids)| {
+            let as_text = canonical(&id);
+            let id = SessionId::new(id);
+            prop_assert_eq!(id.canonical(), &*as_text);
+            prop_assert_eq!(id.canonical_hash(), id_hash(&as_text));
+        });
+    }
+
+    /// What [`uuid_digits`] does, without its table.
+    fn uuid_of_any_form(id: &str) -> Option<String> {
+        let lower = id.to_ascii_lowercase();
+        let bare = lower.strip_prefix("urn:uuid:").unwrap_or(&lower);
+        let bare = bare.strip_prefix('{').and_then(|bare| bare.strip_suffix('}')).unwrap_or(bare);
+        let digits = bare.replace('-', "");
+        (digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digits)
     }
 
     #[test]

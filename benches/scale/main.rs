@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use measure::{Measured, measure};
+use measure::{measure, median};
 use world::World;
 
 /// Measures `hygiene plan` beside find | sort, sqlite3 | sort and comm
@@ -39,6 +39,10 @@ struct Options {
     bench: bool,
 }
 
+/// What the pipeline is made of, and the world.
+const TOOLS: &[(&str, &str)] =
+    &[("bash", "bash"), ("find", "findutils"), ("sort", "coreutils"), ("comm", "coreutils"), ("sqlite3", "sqlite3")];
+
 /// What people write, in the form that uses two cores: both lists are made at the same time.
 const PIPELINE: &str = r#"
 set -euo pipefail
@@ -54,7 +58,7 @@ fn main() -> Result<()> {
     let options = Options::parse();
     ensure!(options.rounds > 0, "--rounds must be at least 1");
     ensure!(options.rows >= options.workspaces, "--rows must be at least --workspaces: each workspace has a row");
-    measure::tools()?;
+    measure::tools(TOOLS)?;
     println!("{}\n", measure::machine()?);
     let world = World::make(&options.dir, options.workspaces, options.rows)?;
     println!(
@@ -103,10 +107,4 @@ fn main() -> Result<()> {
         world::remove(&options.dir).with_context(|| format!("removing {}", options.dir.display()))?;
     }
     Ok(())
-}
-
-fn median(runs: &[Measured], of: impl Fn(&Measured) -> f64) -> f64 {
-    let mut values = runs.iter().map(of).collect::<Vec<_>>();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

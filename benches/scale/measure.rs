@@ -81,20 +81,25 @@ fn high_water(status: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// Refuses to begin without the tools the pipeline is made of.
-pub fn tools() -> Result<()> {
-    let tools =
-        [("bash", "bash"), ("find", "findutils"), ("sort", "coreutils"), ("comm", "coreutils"), ("sqlite3", "sqlite3")];
+/// Refuses to begin without the tools that are measured, given with the package of Debian that has each.
+pub fn tools(tools: &[(&'static str, &'static str)]) -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let there = |tool: &str| std::env::split_paths(&path).any(|dir| dir.join(tool).is_file());
-    let missing: Vec<_> = tools.into_iter().filter(|(tool, _)| !there(tool)).collect();
+    let missing: Vec<_> = tools.iter().filter(|(tool, _)| !there(tool)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let names = |pick: fn(&(&'static str, &'static str)) -> &'static str| {
-        missing.iter().map(pick).collect::<Vec<_>>().join(" ")
+        missing.iter().map(|one| pick(one)).collect::<Vec<_>>().join(" ")
     };
     bail!("missing: {}. Install them, on Debian with: apt-get install {}", names(|one| one.0), names(|one| one.1))
+}
+
+/// The middle one of what `of` tells of each run.
+pub fn median(runs: &[Measured], of: impl Fn(&Measured) -> f64) -> f64 {
+    let mut values = runs.iter().map(of).collect::<Vec<_>>();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// CPU, cores, memory and kernel, in one line.

@@ -87,7 +87,7 @@ impl IdSet {
             self.unusable += 1;
         }
         self.exact.push(id_hash(id.as_str()));
-        self.canonical.push(id_hash(&id.canonical()));
+        self.canonical.push(id.canonical_hash());
     }
 
     /// Sorts and removes duplicates; to be called once, after the last [`IdSet::insert`].
@@ -107,7 +107,7 @@ impl IdSet {
 
     /// Whether the set holds an id with this canonical form.
     pub fn contains_canonical(&self, id: &SessionId) -> bool {
-        holds(&self.canonical, id_hash(&id.canonical()))
+        holds(&self.canonical, id.canonical_hash())
     }
 
     /// How many distinct ids it holds.
@@ -170,7 +170,7 @@ pub struct KnownIds(Vec<u64>);
 impl KnownIds {
     /// Adds an id as it was read.
     pub fn insert(&mut self, id: &SessionId) {
-        self.0.push(id_hash(&id.canonical()));
+        self.0.push(id.canonical_hash());
     }
 
     /// Sorts and removes duplicates; to be called once, after the last [`KnownIds::insert`].
@@ -183,7 +183,7 @@ impl KnownIds {
 
     /// Whether a session in any state has this id, in any spelling.
     pub fn contains(&self, id: &SessionId) -> bool {
-        holds(&self.0, id_hash(&id.canonical()))
+        holds(&self.0, id.canonical_hash())
     }
 
     /// Whether it knows every id of `live`, as it must.

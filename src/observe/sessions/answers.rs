@@ -68,11 +68,11 @@ impl Streamed {
     }
 }
 
-/// The id that a text is, exactly as it is stored.
-pub(super) fn id_of_text(field: &'static str, text: &[u8], row: u64) -> Result<SessionId, AnswerFault> {
+/// The text of an id, exactly as it is stored.
+pub(super) fn text_of_id<'a>(field: &'static str, text: &'a [u8], row: u64) -> Result<&'a str, AnswerFault> {
     // U+FFFD stands where something that was no Unicode was converted: whatever the id was, it is not this.
     match std::str::from_utf8(text) {
-        Ok(text) if !text.contains(char::REPLACEMENT_CHARACTER) => Ok(SessionId::new(text)),
+        Ok(text) if text.is_ascii() || !text.contains(char::REPLACEMENT_CHARACTER) => Ok(text),
         _ => Err(AnswerFault::NotUnicode { field, row }),
     }
 }
@@ -88,19 +88,19 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    pub(super) fn offer(&mut self, id: SessionId) {
+    pub(super) fn offer(&mut self, id: &SessionId) {
         if !id.is_usable() {
             return; // nobody will ever ask for it
         }
         self.seen += 1;
         if self.seen == 1 {
-            self.first = Some(id);
+            self.first = Some(id.clone());
             return;
         }
         if self.seen.is_power_of_two() {
             self.between = Some(id.clone());
         }
-        self.last = Some(id);
+        self.last.get_or_insert_with(|| SessionId::new("")).set(id.as_str());
     }
 
     pub(super) fn finish(self) -> Vec<SessionId> {

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::SessionStore;
-use super::answers::{AnswerFault, Sample, Streamed, id_of_text};
+use super::answers::{AnswerFault, Sample, Streamed, text_of_id};
 use crate::clock::Clock;
 use crate::names::SessionId;
 use crate::observe::{IdSet, KnownIds, LiveSessions, Reading};
@@ -220,19 +220,23 @@ impl<E: Engine> Server<E> {
     async fn stream(&self, snapshot: &mut dyn Snapshot) -> Result<Streamed, Fault> {
         let query = self.live_query();
         let (mut ids, mut sample, mut streamed) = (IdSet::default(), Sample::default(), 0_u64);
+        let mut id = SessionId::new("");
         let mut each = |value: Option<&[u8]>| {
             streamed += 1;
-            let id = id_of(query.field, value, streamed)?;
+            id.set(text_of(query.field, value, streamed)?);
             ids.insert(&id);
-            sample.offer(id);
+            sample.offer(&id);
             Ok(())
         };
         snapshot.rows(query, &mut each).await?;
+        // The ids are sorted while the server counts.
+        let sorted = tokio::task::spawn_blocking(|| ids.finish());
         let counted = snapshot.count(query).await?;
         if counted != streamed {
             return Err(AnswerFault::Counts { streamed, counted }.into());
         }
-        Ok(Streamed { ids: ids.finish(), sample: sample.finish() })
+        let ids = sorted.await.unwrap_or_else(|fault| std::panic::resume_unwind(fault.into_panic()));
+        Ok(Streamed { ids, sample: sample.finish() })
     }
 
     /// Proves the query that answers for one id against what was streamed from the same snapshot: it finds live ids, and not
@@ -297,8 +301,8 @@ async fn end<T>(mut snapshot: Box<dyn Snapshot>, done: Result<T, Fault>) -> Resu
     }
 }
 
-fn id_of(field: &'static str, value: Option<&[u8]>, row: u64) -> Result<SessionId, AnswerFault> {
-    value.map_or(Err(AnswerFault::Null { field, row }), |text| id_of_text(field, text, row))
+fn text_of<'a>(field: &'static str, value: Option<&'a [u8]>, row: u64) -> Result<&'a str, AnswerFault> {
+    value.map_or(Err(AnswerFault::Null { field, row }), |text| text_of_id(field, text, row))
 }
 
 async fn freshest(snapshot: &mut dyn Snapshot, sql: &str) -> Result<Timestamp, Fault> {
@@ -314,10 +318,11 @@ async fn freshest(snapshot: &mut dyn Snapshot, sql: &str) -> Result<Timestamp, F
 /// Streams `knownQuery`. It must know whatever `liveQuery` returned.
 async fn known(snapshot: &mut dyn Snapshot, sql: &str, live: &IdSet) -> Result<KnownIds, Fault> {
     let query = Query { field: "spec.sessions.knownQuery", sql };
-    let (mut known, mut row) = (KnownIds::default(), 0);
+    let (mut known, mut row, mut id) = (KnownIds::default(), 0, SessionId::new(""));
     let mut each = |value: Option<&[u8]>| {
         row += 1;
-        known.insert(&id_of(query.field, value, row)?);
+        id.set(text_of(query.field, value, row)?);
+        known.insert(&id);
         Ok(())
     };
     snapshot.rows(query, &mut each).await?;

@@ -37,7 +37,7 @@ pub(super) fn live_ids(database: &Database, sql: &str) -> Result<Streamed, Fault
         streamed += 1;
         let id = id_of(&LIVE, value, streamed)?;
         ids.insert(&id);
-        sample.offer(id);
+        sample.offer(&id);
     }
     let counted = count(database, sql)?.and_then(|counted| u64::try_from(counted).ok()).unwrap_or_default();
     if counted != streamed {
@@ -74,7 +74,7 @@ fn count(database: &Database, sql: &str) -> Result<Option<i64>, Fault> {
 fn id_of(form: &Form, value: ValueRef<'_>, row: u64) -> Result<SessionId, AnswerFault> {
     let field = form.field;
     match value {
-        ValueRef::Text(text) => answers::id_of_text(field, text, row),
+        ValueRef::Text(text) => answers::text_of_id(field, text, row).map(SessionId::new),
         ValueRef::Integer(number) => Ok(SessionId::new(number.to_string())),
         ValueRef::Null => Err(AnswerFault::Null { field, row }),
         ValueRef::Real(_) => Err(AnswerFault::WrongType { field, row, kind: "a REAL", way_out: "cast(id as text)" }),

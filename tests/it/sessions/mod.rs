@@ -3,6 +3,7 @@
 mod by_id;
 mod conformance;
 mod refusals;
+mod second_reading;
 mod settings;
 mod which_server;
 

@@ -174,11 +174,12 @@ impl Transaction {
             _ => self.fault("beginning a transaction", &error),
         })?;
         let milliseconds = self.timeout.as_millis().max(1).to_string();
-        // A server that finds its client gone stops what it does for it: since version 14.
+        // The driver logs what a function of the user's tells on the side, which may quote rows. A server that finds its
+        // client gone stops what it does for it: since version 14.
         let set = "select set_config('statement_timeout', $1, true), set_config('lock_timeout', '0', true), \
                    set_config('idle_in_transaction_session_timeout', $1, true), \
                    set_config('row_security', 'off', true), set_config('timezone', 'UTC', true), \
-                   set_config('datestyle', 'ISO', true), set_config('hygiene.mark', $2, true), \
+                   set_config('datestyle', 'ISO', true), set_config('hygiene.mark', $2, true), set_config('client_min_messages', 'error', true), \
                    (select set_config(name, '1000', true) from pg_settings \
                     where name = 'client_connection_check_interval')";
         self.ask("beginning a transaction", set, &[&milliseconds, &self.mark]).await?;

@@ -2,10 +2,13 @@
 //! it stores, statements that are lost on their way, numbers that mean something else on another server.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
 use workspace_hygiene::observe::Reading;
+use workspace_hygiene::observe::sessions::SessionStore;
+use workspace_hygiene::policy::ReplicaRule;
 
 use super::{Database, Engine, id, live_ids, unavailable};
 use crate::servers::{DATABASE, MariaDb, MySqlRouter, OPEN_USER, Options, Postgres, Router};
@@ -105,51 +108,77 @@ async fn a_way_of_authentication_that_is_not_known_says_so() {
     unavailable(&database.at(url).store(|_| ()).live().await, &["refused the login", "another way of authentication"]);
 }
 
-/// Whichever statement is swallowed on its way and answered by somebody else, no session is missing in what is believed.
+/// Everything that a store can be asked, so that each kind of answer is among its statements.
+fn asking_everything(database: &Database) -> Arc<dyn SessionStore> {
+    database.store(|policy| {
+        let by_id = "select 1 from session where id = {} and deleted_at is null";
+        policy.live_by_id_query = Some(by_id.replace("{}", database.parameter()));
+        policy.canary_query = Some("select 1 from session".into());
+        policy.freshness_query = Some("select max(updated_at) from session".into());
+        policy.known_query = Some("select id from session".into());
+        policy.max_staleness = Duration::MAX;
+    })
+}
+
+/// As many sessions as on the first server, of which the last is the same: neither a count nor that one tells them apart.
+const OTHERS: &str = "delete from session; insert into session(id, deleted_at) values
+    ('aaa', null), ('bbb', null), ('cyd', null), ('old', '2024-01-01')";
+
+/// Whichever statement is swallowed on its way and answered by somebody else: where what is answered depends on it, there is
+/// no answer.
 #[tokio::test]
 async fn a_statement_that_never_reaches_postgresql_is_missed() {
     let start = || Postgres::start_with(Options::default().trusting());
     let (first, second) = (Database::on_postgres(start()), start());
-    second.admin("delete from session where id <> 'ada'");
+    // A mark that a role has of its own is not that of the transaction.
+    second.admin(&format!("{OTHERS}; alter role hygiene set hygiene.mark = 'x'"));
+    first.admin("alter role hygiene set hygiene.mark = 'x'");
     let router = Router::between(first.postgres().port(), second.port());
     let url = first.url().replace(&format!(":{}/", first.postgres().port()), &format!(":{}/", router.port()));
     let first = first.at(url);
-    live_ids(&first.store(|_| ()).live().await, &["ada", "bob", "cyd"]);
-    for k in 1..=router.ready() {
+    live_ids(&asking_everything(&first).live().await, &["ada", "bob", "cyd"]);
+    let (statements, mut not_missed) = (router.ready(), Vec::new());
+    for k in 1..statements {
         router.switch_once_after(k);
-        let reading = first.store(|_| ()).live().await;
+        let reading = asking_everything(&first).live().await;
         if reading.complete().is_some() {
             live_ids(&reading, &["ada", "bob", "cyd"]);
+            not_missed.push(k);
         }
-        assert_ne!(first.store(|_| ()).is_live(&id("bob")).await, Reading::Complete(false), "without {k}");
+        if k == 2 {
+            unavailable(&reading, &["its settings are not the ones that were made"]);
+        }
+        assert_ne!(asking_everything(&first).is_live(&id("bob")).await, Reading::Complete(false), "without {k}");
     }
-    // A mark of the role's own does not stand in for settings that were not made.
-    first.admin("alter role hygiene set hygiene.mark = 'x'");
-    router.switch_once_after(2);
-    unavailable(&first.store(|_| ()).live().await, &["its settings are not the ones that were made"]);
+    // How far it has come, twice a query's columns and their type for each that returns some, and the end.
+    assert_eq!(not_missed, [7, 10, 11, 13, 14, 17, 18, 30], "of {statements}");
 }
 
 #[tokio::test]
 async fn a_statement_that_never_reaches_mariadb_is_missed() {
     let (first, second) = (Database::start(Engine::MariaDb), Database::on_mariadb(MariaDb::start()));
-    first.admin("set global sql_select_limit = 2");
-    second.admin("delete from session where id <> 'ada'");
+    first.admin("set global sql_select_limit = 2; set global time_zone = '+02:00'");
+    second.admin(OTHERS);
     let router = MySqlRouter::between(first.mariadb().port(), second.mariadb().port());
     let url = first.mariadb().url_for(OPEN_USER, "", DATABASE);
     let url = url.replace(&format!(":{}/", first.mariadb().port()), &format!(":{}/", router.port()));
     let first = first.at(url);
-    live_ids(&first.store(|_| ()).live().await, &["ada", "bob", "cyd"]);
-    for k in 0..router.commands() {
+    live_ids(&asking_everything(&first).live().await, &["ada", "bob", "cyd"]);
+    let (commands, mut not_missed) = (router.commands(), Vec::new());
+    for k in 0..commands {
         router.switch_once_after(k);
-        let reading = first.store(|_| ()).live().await;
-        // After the version and the names: the limit of rows, of time; then what is read-only, the mark, the transaction.
-        if [2, 3, 8, 9, 10].contains(&k) {
+        let reading = asking_everything(&first).live().await;
+        // After the version and the names: limits of rows and time, time zone and mode, what is read-only, the mark, the transaction.
+        if [2, 3, 5, 6, 8, 9, 10].contains(&k) {
             unavailable(&reading, &["its settings are not the ones that were made"]);
         } else if reading.complete().is_some() {
             live_ids(&reading, &["ada", "bob", "cyd"]);
+            not_missed.push(k);
         }
-        assert_ne!(first.store(|_| ()).is_live(&id("bob")).await, Reading::Complete(false), "without {k}");
+        assert_ne!(asking_everything(&first).is_live(&id("bob")).await, Reading::Complete(false), "without {k}");
     }
+    // The version, names and a waiting time that were right already, what SHOW shows, statements to close, and the end.
+    assert_eq!(not_missed, [0, 1, 4, 7, 13, 15, 24, 27, 30, 33, 35], "of {commands}");
 }
 
 /// A connection's number means nothing on another server, to which a name may lead by the time that a query is given up.
@@ -198,4 +227,41 @@ async fn what_is_given_up_kills_nobody_else() {
         other.kill().ok();
         other.wait().ok();
     }
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_query_that_answers_differently_each_time_is_not_believed(
+    #[values(Engine::Postgres, Engine::MariaDb)] engine: Engine,
+) {
+    let database = Database::start(engine);
+    let chance = match engine {
+        Engine::Postgres => "select n::text from generate_series(1, 100000) as n where random() < 0.5",
+        _ => "select seq from seq_1_to_100000 where rand() < 0.5",
+    };
+    if engine == Engine::MariaDb {
+        database.admin("grant select on sessions.* to hygiene@'%'");
+    }
+    unavailable(&database.asked(chance).await, &["count(*) says", "leave out random()"]);
+    let known = format!("select id from session union all {chance}");
+    let store = database.store(|policy| policy.known_query = Some(known));
+    unavailable(&store.live().await, &["count(*) says"]);
+}
+
+#[tokio::test]
+async fn a_replica_of_mariadb_that_lags_is_not_accepted() {
+    let primary = Database::start(Engine::MariaDb);
+    let replica = primary.mariadb().replica();
+    replica.catch_up_with(primary.mariadb());
+    let replica = Database::on_mariadb(replica);
+    let accepting = |most| {
+        replica.store(|policy| {
+            (policy.replica, policy.max_staleness) = (ReplicaRule::Accept, Duration::from_secs(most));
+        })
+    };
+    live_ids(&accepting(1).live().await, &["ada", "bob", "cyd"]);
+    replica.admin("stop slave; change master to master_delay = 3600; start slave");
+    primary.admin("insert into session(id) values ('new')");
+    tokio::time::sleep(Duration::from_millis(3_100)).await;
+    unavailable(&accepting(1).live().await, &["lags", "maxStaleness is 1 s"]);
 }

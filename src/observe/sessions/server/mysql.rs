@@ -217,6 +217,15 @@ impl Transaction {
         Ok((0..row.len()).map(|index| text(row, index).unwrap_or_default()).collect())
     }
 
+    /// The same where they come from this session: its last column is the mark, which is left out.
+    async fn texts_here(&mut self, doing: &'static str, sql: &str) -> Result<Vec<String>, Fault> {
+        let mut found = self.texts(doing, sql).await?;
+        if found.pop().as_ref() == Some(&self.mark) {
+            return Ok(found);
+        }
+        Err(Fault::NotOneTransaction { why: "an answer does not carry its mark" })
+    }
+
     async fn begin(&mut self, terms: &Terms) -> Result<(), Fault> {
         const DOING: &str = "beginning a transaction";
         let version = self.texts(DOING, "select version()").await?.remove(0);
@@ -250,11 +259,14 @@ impl Transaction {
         }
         let read = format!(
             "select @@session.sql_select_limit, @@session.{isolation}, @@session.{read_only}, @hygiene_mark, \
-             @@session.{} = {}, @@session.character_set_results, {begun}",
+             @@session.{} = {}, @@session.character_set_results, {begun}, \
+             @@session.time_zone, find_in_set('ANSI_QUOTES', @@session.sql_mode) > 0, \
+             find_in_set('PAD_CHAR_TO_FULL_LENGTH', @@session.sql_mode)",
             time_limit.0, time_limit.1
         );
         let found = self.texts(DOING, &read).await?;
-        if found != [NO_LIMIT, "REPEATABLE-READ", "1", &self.mark, "1", "utf8mb4", "1"] {
+        let made = [NO_LIMIT, "REPEATABLE-READ", "1", &self.mark, "1", "utf8mb4", "1", "+00:00", "1", "0"];
+        if found != made {
             return Err(Fault::NotOneTransaction { why: "its settings are not the ones that were made" });
         }
         self.prove_primary(mariadb, terms).await?;
@@ -264,7 +276,8 @@ impl Transaction {
     /// The primary is neither read-only nor a replica of anybody. A replica need not be read-only, so whether it is one is
     /// asked too.
     async fn prove_primary(&mut self, mariadb: bool, terms: &Terms) -> Result<(), Fault> {
-        let variables = self.texts(ASKING, "select @@global.read_only, @@global.innodb_read_only").await?;
+        let variables = "select @@global.read_only, @@global.innodb_read_only, @hygiene_mark";
+        let variables = self.texts_here(ASKING, variables).await?;
         let read_only = variables.iter().any(|value| !matches!(value.as_str(), "0" | "OFF"));
         let status = if mariadb { "show all slaves status" } else { "show replica status" };
         let sources = self.ask(ASKING, status).await.map_err(|fault| match fault {
@@ -297,8 +310,8 @@ impl Transaction {
             // There is no id that a server keeps: when the oldest table was made tells one database from another.
             let sql = "select database(), @@global.server_id, @@global.gtid_domain_id, \
                        (select unix_timestamp(min(create_time)) from information_schema.tables \
-                        where table_schema = database() and table_type = 'BASE TABLE')";
-            let found = self.texts(ASKING, sql).await?;
+                        where table_schema = database() and table_type = 'BASE TABLE'), @hygiene_mark";
+            let found = self.texts_here(ASKING, sql).await?;
             let [name, server, domain, made] = found.as_slice() else {
                 return Err(Fault::Unproved { why: "it does not say".into() });
             };
@@ -307,7 +320,8 @@ impl Transaction {
             self.position = status.first().and_then(|row| text(row, 1)).and_then(|lsn| lsn.parse().ok());
             return Ok(());
         }
-        let found = self.texts(ASKING, "select database(), @@global.server_uuid, @@global.gtid_executed").await?;
+        let sql = "select database(), @@global.server_uuid, @@global.gtid_executed, @hygiene_mark";
+        let found = self.texts_here(ASKING, sql).await?;
         let [name, server, executed] = found.as_slice() else {
             return Err(Fault::Unproved { why: "it does not say".into() });
         };
@@ -546,11 +560,7 @@ impl Snapshot for Transaction {
     async fn prove(&mut self) -> Result<(), Fault> {
         const DOING: &str = "proving that it was one transaction";
         self.doing.now(DOING);
-        let found = self.texts(DOING, "select @hygiene_mark").await?;
-        if found == [self.mark.as_str()] {
-            return Ok(());
-        }
-        Err(Fault::NotOneTransaction { why: "an answer does not carry its mark" })
+        self.texts_here(DOING, "select @hygiene_mark").await.map(|_| ())
     }
 
     async fn end(mut self: Box<Self>) -> Result<(), Fault> {

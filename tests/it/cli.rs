@@ -19,6 +19,7 @@ mod plan;
 mod purge;
 mod quarantine;
 mod report_mode;
+mod secrets;
 mod specs;
 mod sweep;
 mod terminal;

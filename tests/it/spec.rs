@@ -326,6 +326,14 @@ fn no_secret_is_repeated_in_a_fault() {
 }
 
 #[test]
+fn a_query_that_leaves_rows_out_is_refused() {
+    for query in ["select id from session limit 10", "select id from session fetch first 10 rows only"] {
+        let fault = only_fault(&with("/spec/sessions/liveQuery", json!(query)));
+        assert!(fault.contains("spec.sessions.liveQuery") && fault.contains("LIMIT or FETCH FIRST"), "{fault}");
+    }
+}
+
+#[test]
 fn a_database_inside_a_workspace_is_refused() {
     let inside = "/mnt/efs/workspaces/0a1b2c3d-0000-4000-8000-00000000abcd/sessions.db";
     let fault = only_fault(&with("/spec/sessions/sqlite/path", json!(inside)));

@@ -4,6 +4,7 @@ mod binary;
 mod by_id;
 mod conformance;
 mod refusals;
+mod second_reading;
 mod settings;
 mod sweeps;
 mod which_server;

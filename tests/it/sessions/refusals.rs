@@ -12,7 +12,8 @@ use crate::servers::{DATABASE, PASSWORD, Proxy, USER};
 fn endless(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => "select id from session where pg_sleep(300) is not null",
-        _ => "select id from session where sleep(300) = 0",
+        // One that does not look whether its client is still there, as sleep() does.
+        _ => "select id from session where benchmark(1000000000000, md5(id)) = 0",
     }
 }
 
@@ -28,6 +29,25 @@ fn running(database: &Database) -> String {
     }
     .trim()
     .to_owned()
+}
+
+/// Waits for the endless query itself.
+async fn until_it_runs(database: &Database) {
+    let begun = Instant::now();
+    let runs = || {
+        match database.engine {
+        Engine::Postgres => database.postgres().query(
+            "select count(*) from pg_stat_activity where usename = 'hygiene' and state = 'active' and query like '%sleep%'",
+        ),
+        _ => database
+            .mariadb()
+            .query("select count(*) from information_schema.processlist where user = 'hygiene' and info like '%benchmark%'"),
+    }
+    };
+    while runs().trim() == "0" {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it never ran");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[track_caller]
@@ -63,13 +83,31 @@ async fn what_nobody_waits_for_any_more_is_cancelled_on_the_server(
     let database = Database::start(engine);
     let store = database.store(|policy| policy.live_query = endless(engine).into());
     let asking = tokio::spawn(async move { store.live().await });
-    let begun = Instant::now();
-    while running(&database) == "0" {
-        assert!(begun.elapsed() < Duration::from_secs(30), "it never ran");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_it_runs(&database).await;
     asking.abort();
     nothing_runs(&database);
+    if engine == Engine::Postgres {
+        // Not only since the server found its client gone.
+        assert!(database.postgres().log().contains("canceling statement due to user request"));
+    }
+}
+
+/// A client that stands still, or dies, cancels nothing.
+#[rstest]
+#[tokio::test]
+async fn what_a_client_that_stands_still_left_running_is_stopped_by_the_server(
+    #[values(Engine::Postgres, Engine::MariaDb)] engine: Engine,
+) {
+    let database = Database::start(engine);
+    let store = database.store(|policy| {
+        policy.live_query = endless(engine).into();
+        policy.timeout = Duration::from_secs(3);
+    });
+    let asking = tokio::spawn(async move { store.live().await });
+    until_it_runs(&database).await;
+    // This blocks the only thread there is.
+    nothing_runs(&database);
+    unavailable(&asking.await.unwrap(), &["still running after 3s"]);
 }
 
 #[rstest]

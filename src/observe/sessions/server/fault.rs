@@ -74,6 +74,10 @@ pub(in crate::observe::sessions) enum Fault {
     Parameters { field: &'static str, form: &'static str },
     #[error("{field} returns {kind}; select text, for example `{way_out}`")]
     Type { field: &'static str, kind: String, way_out: &'static str },
+    #[error(
+        "{field} returns text with a character that the server cannot convert to Unicode (it shows a question mark instead), so that the id is another; repair the row, or leave it out in the query"
+    )]
+    Unconvertible { field: &'static str },
     #[error("{doing}: the server failed ({what})")]
     Server { doing: &'static str, what: String },
 

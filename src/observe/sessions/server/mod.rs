@@ -98,13 +98,16 @@ pub(super) struct Query<'a> {
     sql: &'a str,
 }
 
+/// The step in which no query is too slow yet.
+const CONNECTING: &str = "connecting";
+
 /// Which step runs, for the message when it does not end.
 #[derive(Clone, Debug)]
 pub(super) struct Doing(Arc<Mutex<&'static str>>);
 
 impl Doing {
     fn new() -> Self {
-        Self(Arc::new(Mutex::new("connecting")))
+        Self(Arc::new(Mutex::new(CONNECTING)))
     }
 
     fn now(&self, what: &'static str) {
@@ -170,7 +173,10 @@ impl<E: Engine> Server<E> {
     async fn in_time<T>(&self, doing: &Doing, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let timeout = self.policy.timeout;
         let done = tokio::time::timeout(timeout, work).await;
-        done.unwrap_or_else(|_| Err(Fault::Timeout { doing: doing.what(), timeout }))
+        done.unwrap_or_else(|_| match doing.what() {
+            CONNECTING => Err(Fault::Unreachable { why: format!("no connection after {timeout:?}") }),
+            doing => Err(Fault::Timeout { doing, timeout }),
+        })
     }
 
     async fn begin(&self, doing: &Doing) -> Result<Box<dyn Snapshot>, Fault> {
@@ -181,7 +187,7 @@ impl<E: Engine> Server<E> {
             None => None,
         };
         let ca = ca.map(|ca| secrecy::ExposeSecret::expose_secret(&ca).to_owned());
-        doing.now("connecting");
+        doing.now(CONNECTING);
         let terms = Terms {
             address,
             server: self.server.clone(),

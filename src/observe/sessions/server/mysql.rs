@@ -57,7 +57,15 @@ impl Drop for Transaction {
             runtime.spawn(async move {
                 let kill = async {
                     let mut other = Conn::new(opts).await?;
-                    other.query_drop(format!("kill {id}")).await?;
+                    // The address may lead to another server by now, where the number is that of somebody else.
+                    let running: Vec<Row> = other.query("show full processlist").await?;
+                    let is_ours = |row: &Row| {
+                        named(row, "Id").is_some_and(|running| running == id.to_string())
+                            && named(row, "Info").is_some_and(|statement| statement.contains("@hygiene_mark"))
+                    };
+                    if running.iter().any(is_ours) {
+                        other.query_drop(format!("kill {id}")).await?;
+                    }
                     other.disconnect().await
                 };
                 tokio::time::timeout(CANCEL_TIME, kill).await
@@ -177,6 +185,11 @@ fn not_connected(error: &Error, mode: TlsMode) -> Fault {
             1053 => Fault::Busy("it stops"),
             code => login(format!("error {code}")),
         },
+        Error::Driver(
+            DriverError::UnknownAuthPlugin { .. }
+            | DriverError::MysqlOldPasswordDisabled
+            | DriverError::CleartextPluginDisabled,
+        ) => login("it wants another way of authentication than mysql_native_password or caching_sha2_password".into()),
         _ => login("it did not answer as MySQL does".into()),
     }
 }
@@ -204,18 +217,28 @@ impl Transaction {
         Ok((0..row.len()).map(|index| text(row, index).unwrap_or_default()).collect())
     }
 
+    /// The same where they come from this session: its last column is the mark, which is left out.
+    async fn texts_here(&mut self, doing: &'static str, sql: &str) -> Result<Vec<String>, Fault> {
+        let mut found = self.texts(doing, sql).await?;
+        if found.pop().as_ref() == Some(&self.mark) {
+            return Ok(found);
+        }
+        Err(Fault::NotOneTransaction { why: "an answer does not carry its mark" })
+    }
+
     async fn begin(&mut self, terms: &Terms) -> Result<(), Fault> {
         const DOING: &str = "beginning a transaction";
         let version = self.texts(DOING, "select version()").await?.remove(0);
         let mariadb = version.contains("MariaDB");
         let timeout = self.timeout;
-        let (time_limit, read_only, isolation) = if mariadb {
+        let (time_limit, read_only, isolation, begun) = if mariadb {
             // In seconds, and 0 is none.
             let seconds = format!("{:.6}", timeout.as_secs_f64().max(0.000_001));
-            (("max_statement_time", seconds), "tx_read_only", "tx_isolation")
+            (("max_statement_time", seconds), "tx_read_only", "tx_isolation", "@@in_transaction")
         } else {
             let milliseconds = timeout.as_millis().max(1).to_string();
-            (("max_execution_time", milliseconds), "transaction_read_only", "transaction_isolation")
+            // It does not say whether a transaction was begun.
+            (("max_execution_time", milliseconds), "transaction_read_only", "transaction_isolation", "1")
         };
         let seconds = timeout.as_secs().max(1);
         for sql in [
@@ -224,8 +247,9 @@ impl Transaction {
             format!("set session {} = {}", time_limit.0, time_limit.1),
             format!("set session lock_wait_timeout = {seconds}"),
             "set session time_zone = '+00:00'".into(),
-            // A misspelt column in double quotes is then an error, and no text.
-            "set session sql_mode = concat(@@session.sql_mode, ',ANSI_QUOTES')".into(),
+            // A misspelt column in double quotes is then an error, and no text; an id is not padded to its column's width.
+            "set session sql_mode = concat(replace(@@session.sql_mode, 'PAD_CHAR_TO_FULL_LENGTH', ''), ',ANSI_QUOTES')"
+                .into(),
             "set session transaction isolation level repeatable read".into(),
             "set session transaction read only".into(),
             format!("set @hygiene_mark = '{}'", self.mark),
@@ -235,11 +259,14 @@ impl Transaction {
         }
         let read = format!(
             "select @@session.sql_select_limit, @@session.{isolation}, @@session.{read_only}, @hygiene_mark, \
-             @@session.{} = {}",
+             @@session.{} = {}, @@session.character_set_results, {begun}, \
+             @@session.time_zone, find_in_set('ANSI_QUOTES', @@session.sql_mode) > 0, \
+             find_in_set('PAD_CHAR_TO_FULL_LENGTH', @@session.sql_mode)",
             time_limit.0, time_limit.1
         );
         let found = self.texts(DOING, &read).await?;
-        if found != [NO_LIMIT, "REPEATABLE-READ", "1", &self.mark, "1"] {
+        let made = [NO_LIMIT, "REPEATABLE-READ", "1", &self.mark, "1", "utf8mb4", "1", "+00:00", "1", "0"];
+        if found != made {
             return Err(Fault::NotOneTransaction { why: "its settings are not the ones that were made" });
         }
         self.prove_primary(mariadb, terms).await?;
@@ -249,7 +276,8 @@ impl Transaction {
     /// The primary is neither read-only nor a replica of anybody. A replica need not be read-only, so whether it is one is
     /// asked too.
     async fn prove_primary(&mut self, mariadb: bool, terms: &Terms) -> Result<(), Fault> {
-        let variables = self.texts(ASKING, "select @@global.read_only, @@global.innodb_read_only").await?;
+        let variables = "select @@global.read_only, @@global.innodb_read_only, @hygiene_mark";
+        let variables = self.texts_here(ASKING, variables).await?;
         let read_only = variables.iter().any(|value| !matches!(value.as_str(), "0" | "OFF"));
         let status = if mariadb { "show all slaves status" } else { "show replica status" };
         let sources = self.ask(ASKING, status).await.map_err(|fault| match fault {
@@ -282,8 +310,8 @@ impl Transaction {
             // There is no id that a server keeps: when the oldest table was made tells one database from another.
             let sql = "select database(), @@global.server_id, @@global.gtid_domain_id, \
                        (select unix_timestamp(min(create_time)) from information_schema.tables \
-                        where table_schema = database() and table_type = 'BASE TABLE')";
-            let found = self.texts(ASKING, sql).await?;
+                        where table_schema = database() and table_type = 'BASE TABLE'), @hygiene_mark";
+            let found = self.texts_here(ASKING, sql).await?;
             let [name, server, domain, made] = found.as_slice() else {
                 return Err(Fault::Unproved { why: "it does not say".into() });
             };
@@ -292,7 +320,8 @@ impl Transaction {
             self.position = status.first().and_then(|row| text(row, 1)).and_then(|lsn| lsn.parse().ok());
             return Ok(());
         }
-        let found = self.texts(ASKING, "select database(), @@global.server_uuid, @@global.gtid_executed").await?;
+        let sql = "select database(), @@global.server_uuid, @@global.gtid_executed, @hygiene_mark";
+        let found = self.texts_here(ASKING, sql).await?;
         let [name, server, executed] = found.as_slice() else {
             return Err(Fault::Unproved { why: "it does not say".into() });
         };
@@ -309,6 +338,20 @@ impl Transaction {
             return Err(Fault::NotOneTransaction { why: "an answer does not carry its mark" });
         }
         text(row, 0).ok_or(Fault::NotOneTransaction { why: "an answer of another form" })
+    }
+
+    /// Whether each question mark was stored as one: the server puts one where it cannot convert a character, and the id that
+    /// comes of it is another.
+    async fn prove_whole(&mut self, query: Query<'_>) -> Result<(), Fault> {
+        let marks = |text: &str| format!("length({text}) - length(replace({text}, '?', ''))");
+        let (shown, stored) = (marks("convert(hygiene_id using utf8mb4)"), marks("cast(hygiene_id as binary)"));
+        let sql = format!(
+            "with hygiene_query(hygiene_id) as (\n{}\n/**/) \
+             select exists (select 1 from hygiene_query where {shown} > {stored}), @hygiene_mark",
+            query.sql
+        );
+        let rows = self.ask(query.field, &sql).await?;
+        if self.marked(&rows)? == "0" { Ok(()) } else { Err(Fault::Unconvertible { field: query.field }) }
     }
 
     async fn prepared(&mut self, query: Query<'_>, sql: &str, id: &SessionId) -> Result<bool, Fault> {
@@ -340,7 +383,7 @@ impl Transaction {
                 3024 | 1969 | 1317 | 1205 => Fault::Timeout { doing, timeout: self.timeout },
                 1792 => Fault::NotReading { field: doing },
                 1142..=1143 | 1227 | 1370 | 1044 | 1356 => {
-                    Fault::Grant { field: doing, message: error.message.clone() }
+                    Fault::Grant { field: doing, message: without_user(&error.message) }
                 }
                 1053 | 1927 => Fault::Busy("it stops"),
                 1222 | 4002 => Fault::Columns { field: doing, count: 2, names: "several".into() },
@@ -383,6 +426,13 @@ fn named(row: &Row, name: &str) -> Option<String> {
     text(row, index)
 }
 
+/// What a message of the server says of a right that is missing, without whose: the name is part of the URL.
+fn without_user(message: &str) -> String {
+    let Some((before, user)) = message.split_once(" user ") else { return message.to_owned() };
+    let after = [" for ", " to "].iter().find_map(|word| user.split_once(word).map(|(_, what)| [*word, what].concat()));
+    format!("{before} the user{}", after.unwrap_or_default())
+}
+
 /// The one column of a query whose values are ids: a text or a whole number.
 fn id_column(query: Query<'_>, columns: &[Column]) -> Result<(), Fault> {
     let [column] = columns else {
@@ -396,7 +446,12 @@ fn id_column(query: Query<'_>, columns: &[Column]) -> Result<(), Fault> {
         | ColumnType::MYSQL_TYPE_SHORT
         | ColumnType::MYSQL_TYPE_INT24
         | ColumnType::MYSQL_TYPE_LONG
-        | ColumnType::MYSQL_TYPE_LONGLONG => return Ok(()),
+        | ColumnType::MYSQL_TYPE_LONGLONG => {
+            if !column.flags().contains(ColumnFlags::ZEROFILL_FLAG) {
+                return Ok(());
+            }
+            ("a number that is filled up with zeros", "id + 0")
+        }
         ColumnType::MYSQL_TYPE_STRING
         | ColumnType::MYSQL_TYPE_VAR_STRING
         | ColumnType::MYSQL_TYPE_VARCHAR
@@ -429,14 +484,18 @@ impl Snapshot for Transaction {
     async fn rows(&mut self, query: Query<'_>, each: Each<'_>) -> Result<(), Fault> {
         self.doing.now(query.field);
         let sql = wrapped(query, &format!("select * from hygiene_query where @hygiene_mark = '{}'", self.mark));
-        let fault = |this: &Self, error: &Error| this.fault(query.field, error);
-        let mut connection = self.connection.take().ok_or(Fault::NotOneTransaction { why: "it is over" })?;
-        let streamed = stream(&mut connection, query, &sql, each).await;
-        self.connection = Some(connection);
+        let mut has_marks = false;
+        let mut watched = |value: Option<&[u8]>| {
+            has_marks |= value.is_some_and(|text| text.contains(&b'?'));
+            each(value)
+        };
+        // The connection stays where it is, so that whoever drops this in mid-stream finds it.
+        let streamed = stream(self.connection()?, query, &sql, &mut watched).await;
         streamed.map_err(|error| match error {
-            Stopped::Server(error) => fault(self, &error),
+            Stopped::Server(error) => self.fault(query.field, &error),
             Stopped::Fault(fault) => fault,
-        })
+        })?;
+        if has_marks { self.prove_whole(query).await } else { Ok(()) }
     }
 
     async fn count(&mut self, query: Query<'_>) -> Result<u64, Fault> {
@@ -501,11 +560,7 @@ impl Snapshot for Transaction {
     async fn prove(&mut self) -> Result<(), Fault> {
         const DOING: &str = "proving that it was one transaction";
         self.doing.now(DOING);
-        let found = self.texts(DOING, "select @hygiene_mark").await?;
-        if found == [self.mark.as_str()] {
-            return Ok(());
-        }
-        Err(Fault::NotOneTransaction { why: "an answer does not carry its mark" })
+        self.texts_here(DOING, "select @hygiene_mark").await.map(|_| ())
     }
 
     async fn end(mut self: Box<Self>) -> Result<(), Fault> {

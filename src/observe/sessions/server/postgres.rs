@@ -174,11 +174,12 @@ impl Transaction {
             _ => self.fault("beginning a transaction", &error),
         })?;
         let milliseconds = self.timeout.as_millis().max(1).to_string();
-        // A server that finds its client gone stops what it does for it: since version 14.
+        // The driver logs what a function of the user's tells on the side, which may quote rows. A server that finds its
+        // client gone stops what it does for it: since version 14.
         let set = "select set_config('statement_timeout', $1, true), set_config('lock_timeout', '0', true), \
                    set_config('idle_in_transaction_session_timeout', $1, true), \
                    set_config('row_security', 'off', true), set_config('timezone', 'UTC', true), \
-                   set_config('datestyle', 'ISO', true), set_config('hygiene.mark', $2, true), \
+                   set_config('datestyle', 'ISO', true), set_config('hygiene.mark', $2, true), set_config('client_min_messages', 'error', true), \
                    (select set_config(name, '1000', true) from pg_settings \
                     where name = 'client_connection_check_interval')";
         self.ask("beginning a transaction", set, &[&milliseconds, &self.mark]).await?;
@@ -206,8 +207,9 @@ impl Transaction {
         const DOING: &str = "asking which server it is";
         let which = "select pg_is_in_recovery()::text, current_database()::text, \
                      (select oid::text from pg_database where datname = current_database()), \
-                     (extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()))::bigint::text";
-        let row = self.ask(DOING, which, &[]).await?;
+                     (extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()))::bigint::text, \
+                     current_setting('hygiene.mark')";
+        let row = self.ask_here(DOING, which).await?;
         let (Some(recovers), Some(name), Some(oid)) = (text(&row, 0)?, text(&row, 1)?, text(&row, 2)?) else {
             return Err(Fault::Unproved { why: "it does not say".into() });
         };
@@ -226,8 +228,8 @@ impl Transaction {
                 return Err(Fault::Lags { lag, most });
             }
         }
-        let control = "select system_identifier::text from pg_control_system()";
-        let row = self.ask(DOING, control, &[]).await.map_err(|fault| Fault::Unproved { why: fault.to_string() })?;
+        let control = "select system_identifier::text, current_setting('hygiene.mark') from pg_control_system()";
+        let row = self.ask_here(DOING, control).await.map_err(|fault| Fault::Unproved { why: fault.to_string() })?;
         let system = text(&row, 0)?.unwrap_or_default();
         let (timeline, position) = self.position(replica).await?;
         self.database = format!("postgres {system} timeline {timeline} {name}#{oid}");
@@ -271,6 +273,15 @@ impl Transaction {
         let values: Vec<_> = values.iter().map(|value| (value as &(dyn ToSql + Sync), Type::TEXT)).collect();
         let rows = self.client.query_typed(sql, &values).await.map_err(|error| self.fault(doing, &error))?;
         rows.into_iter().next().ok_or(Fault::NotOneTransaction { why: "it returned no row" })
+    }
+
+    /// The same where it comes from this transaction: its last column is the mark.
+    async fn ask_here(&self, doing: &'static str, sql: &str) -> Result<Row, Fault> {
+        let row = self.ask(doing, sql, &[]).await?;
+        if text(&row, row.len().saturating_sub(1))?.as_deref() == Some(&self.mark) {
+            return Ok(row);
+        }
+        Err(Fault::NotOneTransaction { why: "an answer does not carry its mark" })
     }
 
     /// What a question of ours about a query of the spec answers, where it comes from this transaction: its last column is
@@ -417,10 +428,7 @@ impl Snapshot for Transaction {
             "with hygiene_query as (\n{}\n) select count(*)::text, current_setting('{MARK}') from hygiene_query",
             query.sql
         );
-        let row = self.ask(query.field, &sql, &[]).await?;
-        if text(&row, 1)?.as_deref() != Some(&self.mark) {
-            return Err(Fault::NotOneTransaction { why: "an answer does not carry its mark" });
-        }
+        let row = self.ask_here(query.field, &sql).await?;
         let counted = text(&row, 0)?.and_then(|count| count.parse().ok());
         counted.ok_or(Fault::NotOneTransaction { why: "count(*) returned no number" })
     }
@@ -495,11 +503,7 @@ impl Snapshot for Transaction {
     async fn prove(&mut self) -> Result<(), Fault> {
         const DOING: &str = "proving that it was one transaction";
         self.doing.now(DOING);
-        let row = self.ask(DOING, &format!("select current_setting('{MARK}')"), &[]).await?;
-        if text(&row, 0)?.as_deref() == Some(&self.mark) {
-            return Ok(());
-        }
-        Err(Fault::NotOneTransaction { why: "an answer does not carry its mark" })
+        self.ask_here(DOING, &format!("select current_setting('{MARK}')")).await.map(|_| ())
     }
 
     async fn end(mut self: Box<Self>) -> Result<(), Fault> {

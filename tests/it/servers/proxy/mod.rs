@@ -9,7 +9,7 @@ pub use postgres::Router;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use listener::{Listener, connect};
@@ -174,20 +174,29 @@ impl Shared {
 #[derive(Debug)]
 struct Switch {
     after: AtomicUsize,
+    /// Whether what comes next is with the first server again.
+    once: AtomicBool,
     seen: AtomicUsize,
 }
 
 impl Switch {
     fn never() -> Arc<Self> {
-        Arc::new(Self { after: AtomicUsize::new(usize::MAX), seen: AtomicUsize::new(0) })
+        let (after, seen) = (AtomicUsize::new(usize::MAX), AtomicUsize::new(0));
+        Arc::new(Self { after, once: AtomicBool::new(false), seen })
     }
 
-    fn set(&self, after: usize) {
+    fn set(&self, after: usize, once: bool) {
+        self.once.store(once, Ordering::SeqCst);
         self.after.store(after, Ordering::SeqCst);
+    }
+
+    fn is_once(&self) -> bool {
+        self.once.load(Ordering::SeqCst)
     }
 
     /// Whether a connection that has seen so many of what is counted is with the second server.
     fn is_over(&self, seen: usize) -> bool {
-        seen >= self.after.load(Ordering::SeqCst)
+        let after = self.after.load(Ordering::SeqCst);
+        if self.is_once() { seen == after } else { seen >= after }
     }
 }

@@ -43,12 +43,17 @@ impl MySqlRouter {
     /// From now on, what a client says after its first `k` commands goes to the second server. To prepare a statement is a
     /// command, to execute it another.
     pub fn switch_after(&self, k: usize) {
-        self.switch.set(k);
+        self.switch.set(k, false);
+    }
+
+    /// From now on, of what a client says only the command after its first `k` goes to the second server.
+    pub fn switch_once_after(&self, k: usize) {
+        self.switch.set(k, true);
     }
 
     /// From now on, what any client says goes to the second server.
     pub fn switch_now(&self) {
-        self.switch.set(0);
+        self.switch.set(0, false);
     }
 
     /// How many commands there were but to quit, on all connections.

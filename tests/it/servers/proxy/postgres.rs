@@ -42,12 +42,17 @@ impl Router {
     /// them ends the startup, so that with 1 the first server is asked nothing at all. A statement without parameters takes
     /// one; one that is prepared by its own takes two.
     pub fn switch_after(&self, k: usize) {
-        self.switch.set(k);
+        self.switch.set(k, false);
+    }
+
+    /// From now on, of what a client says only the statement after the `k`-th ReadyForQuery goes to the second server.
+    pub fn switch_once_after(&self, k: usize) {
+        self.switch.set(k, true);
     }
 
     /// From now on, what any client says goes to the second server.
     pub fn switch_now(&self) {
-        self.switch.set(0);
+        self.switch.set(0, false);
     }
 
     /// How many times the first server was ready for a query, on all connections.
@@ -88,6 +93,7 @@ fn serve(mut client: TcpStream, [first, second]: [u16; 2], sockets: &Sockets, sw
         }
     }
     let ready = Arc::new(AtomicUsize::new(0));
+    let of_second = (Arc::clone(&ready), Arc::clone(switch));
     let counting = {
         let (ready, switch) = (Arc::clone(&ready), Arc::clone(switch));
         // Counted before it is passed on: what the client says next is then after it.
@@ -100,7 +106,11 @@ fn serve(mut client: TcpStream, [first, second]: [u16; 2], sockets: &Sockets, sw
     };
     let answering = [
         pass_on(first.try_clone()?, client.try_clone()?, counting),
-        pass_on(second.try_clone()?, client.try_clone()?, |_| {}),
+        pass_on(second.try_clone()?, client.try_clone()?, move |message: &[u8]| {
+            if message[0] == b'Z' && of_second.1.is_once() {
+                of_second.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }),
     ];
     let mut asked = || -> io::Result<()> {
         loop {

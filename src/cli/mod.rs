@@ -15,6 +15,7 @@ mod options;
 mod output;
 mod plan;
 mod process;
+mod purge;
 mod quarantine;
 mod run;
 mod secrets;
@@ -74,6 +75,7 @@ enum Command {
     Adopt(adopt::Adopt),
     Quarantine(quarantine::Quarantine),
     Journal(journal::Journal),
+    Purge(purge::Purge),
     Crd(crd::Crd),
     Completions(completions::Completions),
     Man(man::Man),
@@ -92,6 +94,7 @@ impl Cli {
             Command::Adopt(command) => run.block_on(command.run(&run)),
             Command::Quarantine(command) => run.block_on(command.run(&run)),
             Command::Journal(command) => run.block_on(command.run(&run)),
+            Command::Purge(command) => command.run(&run),
             Command::Crd(command) => command.run(&run),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),

@@ -48,6 +48,11 @@ pub(super) fn documents<D: Serialize>(output: Output, several: bool, documents: 
     print(&text)
 }
 
+/// Prints the one document of a command that is about no resource.
+pub(super) fn document(output: Output, document: &impl Serialize) -> anyhow::Result<()> {
+    documents(output, false, std::slice::from_ref(document))
+}
+
 fn json(document: &impl Serialize) -> anyhow::Result<String> {
     let mut text = serde_json::to_string_pretty(document).context("the result cannot be written as JSON")?;
     text.push('\n');

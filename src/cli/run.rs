@@ -82,7 +82,7 @@ impl Run {
 
     /// The resources of the specs. What is wrong with any of them is told here, all of it, before anything runs.
     pub(super) fn policies(&self) -> Result<Vec<Arc<Policy>>, Exit> {
-        let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        let home = self.home();
         let cluster = self.global.cluster.clone();
         let options = PolicyOptions { allow_short_times: self.global.unsafe_short_times, home, cluster };
         match load(&self.global.file, LoadOptions::of_process(options)) {
@@ -134,6 +134,21 @@ impl Run {
         let sessions =
             sessions::open(&policy.sessions, Arc::clone(&self.secrets) as _, Arc::clone(&self.process.clock));
         Sources { sessions, containers: containers::open(policy.containers.as_ref()) }
+    }
+
+    /// Told how far work is.
+    pub(super) fn progress(&self) -> Arc<Bars> {
+        Arc::clone(&self.bars)
+    }
+
+    /// The user's home.
+    pub(super) fn home(&self) -> Option<PathBuf> {
+        std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+    }
+
+    /// Where this user's programs remember things; none where nobody says where that is.
+    pub(super) fn state_folder(&self) -> Option<PathBuf> {
+        self.global.state_dir.clone().or_else(default_state_dir)
     }
 
     /// How reports are drawn.

@@ -6,6 +6,7 @@
 //! removed at once. The work is a stack, so that what was begun last is finished first and few handles are held. The last
 //! child that goes removes its parent.
 
+mod direct;
 mod pace;
 mod shared;
 mod tree;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use crate::fsio::{Dir, FsError, printable};
 use crate::stop::Stop;
+pub use direct::{Spared, Target};
 pub use pace::Pace;
 use shared::Shared;
 use tree::{Node, Task};

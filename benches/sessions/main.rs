@@ -98,7 +98,7 @@ impl Server {
         server.admin(&format!(
             "drop table session;
              create table session(id char(36) primary key, created_at datetime not null default now(), deleted_at datetime)
-                 character set ascii;
+                 character set utf8mb4;
              insert into session(id) select uuid() from seq_1_to_{rows};
              create table few as select * from session limit {};
              grant select on session to {USER}@'%';

@@ -65,3 +65,33 @@ async fn an_id_that_the_column_cannot_hold_is_not_live(
         assert_eq!(store.is_live(&id(name)).await, Reading::Complete(false), "{name:?}");
     }
 }
+
+/// Without a query by id the id is looked for among the rows, byte for byte, whatever the column's bytes are.
+#[tokio::test]
+async fn an_id_is_found_in_every_character_set_and_in_its_own_spelling_alone() {
+    let database = Database::start(Engine::MariaDb);
+    let uuid = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+    for (kind, live) in [
+        ("varchar(40) character set utf8mb4", "é"),
+        ("varchar(40) character set utf8mb3", "é"),
+        ("varchar(40) character set latin1", "é"),
+        ("varchar(40) character set utf16", "é"),
+        ("char(40) character set ascii", "ada"),
+        ("enum('Ada', 'red') character set utf8mb4", "Ada"),
+        ("int(5) zerofill", "00042"),
+        ("uuid", uuid),
+    ] {
+        database.admin(&format!(
+            "set names utf8mb4; create or replace table typed(id {kind}); insert into typed values ('{live}'); \
+             grant select on typed to hygiene@'%'"
+        ));
+        let store = database.store(|policy| policy.live_query = "select id from typed".into());
+        let reading = store.live().await;
+        assert!(reading.complete().is_some_and(|sessions| sessions.ids.contains(&id(live))), "{kind}: {reading:?}");
+        assert_eq!(store.is_live(&id(live)).await, Reading::Complete(true), "{kind}");
+        for name in ["É", "e", "e\u{301}", "é ", "ADA", "ada ", "Ada ", "42", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"]
+        {
+            assert_eq!(store.is_live(&id(name)).await, Reading::Complete(false), "{kind}: {name:?}");
+        }
+    }
+}

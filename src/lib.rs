@@ -2,7 +2,7 @@
 //!
 //! One sweep is five steps, one room each: [`policy`] (the spec, parsed once), [`observe`] (read-only I/O),
 //! [`plan`] (pure), [`act`] (I/O, one victim at a time) and [`report`]. [`sweep`] runs them in order; everything that
-//! runs a sweep calls it there. Nothing in this crate may delete a directory by any other way.
+//! runs a sweep calls it there. Nothing in this crate may delete a directory of a volume by any other way.
 
 pub mod act;
 pub mod api;

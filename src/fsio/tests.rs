@@ -111,3 +111,21 @@ fn unknown_is_not_absent() {
     let long = "x".repeat(300);
     assert_eq!(root.find(name(&long)).unwrap_err().errno, Errno::NAMETOOLONG);
 }
+
+/// The way without openat2(2) refuses what openat2 refuses.
+#[test]
+fn without_openat2_nothing_else_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::create_dir_all(path.join("dir")).unwrap();
+    std::fs::create_dir(path.join("mounted")).unwrap();
+    std::os::unix::fs::symlink("dir", path.join("link")).unwrap();
+    rustix::mount::mount_bind(path.join("dir"), path.join("mounted")).unwrap();
+    let dir = Dir::open_root(path).unwrap();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |name: &str| dir.open_and_compare(OsStr::new(name), flags, Mode::empty()).map(drop);
+    assert_eq!(open("dir"), Ok(()));
+    assert!(matches!(open("link"), Err(Errno::NOTDIR | Errno::LOOP)));
+    assert_eq!(open("mounted"), Err(Errno::XDEV));
+    rustix::mount::unmount(path.join("mounted"), rustix::mount::UnmountFlags::DETACH).unwrap();
+}

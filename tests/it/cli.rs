@@ -23,6 +23,7 @@ mod secrets;
 mod specs;
 mod sweep;
 mod terminal;
+mod trees;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_hygiene");
 /// The session that is live in every world.

@@ -1,6 +1,7 @@
 //! The purge engine on real trees: wide, deep, hostile, slow, hanging; and nothing outside of them changes.
 
 mod hostile;
+mod network;
 mod outside;
 mod shapes;
 

@@ -63,7 +63,11 @@ fn run(wanted: Vec<String>) -> Result<bool> {
     let tests: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.test.as_str()).collect();
     println!("{} guards, {} tests; first all of them without a mutation", mutants.len(), tests.len());
     let tests: Vec<&str> = tests.into_iter().collect();
-    ensure!(outcome(&tree, &tests)? == Outcome::Passed, "a test fails without any mutation");
+    match outcome(&tree, &tests)? {
+        Outcome::Passed => {}
+        Outcome::Failed => bail!("a test fails without any mutation"),
+        Outcome::Broken => bail!("it does not compile without any mutation"),
+    }
     let (mut rows, mut caught) = (Vec::new(), 0);
     for (number, mutant) in mutants.iter().enumerate() {
         let started = Instant::now();
@@ -96,18 +100,34 @@ fn copy() -> Result<PathBuf> {
     let tree = PathBuf::from("target/mutants/tree");
     let listed = Command::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).output()?;
     ensure!(listed.status.success(), "git does not list the files");
+    let mut wanted = BTreeSet::new();
     for name in String::from_utf8(listed.stdout)?.split_terminator('\0') {
         let (from, to) = (Path::new(name), tree.join(name));
         if !from.exists() {
             continue;
         }
+        wanted.insert(to.clone());
         fs::create_dir_all(to.parent().context("a file without a folder")?)?;
         // A file that is as it was keeps its time, so that what was built of it stays.
         if fs::read(&to).ok() != Some(fs::read(from)?) {
             fs::copy(from, &to).with_context(|| name.to_owned())?;
         }
     }
+    remove_others(&tree, &wanted)?;
     Ok(tree)
+}
+
+/// Removes the files of an earlier copy that are no part of this one.
+fn remove_others(folder: &Path, wanted: &BTreeSet<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => remove_others(&path, wanted)?,
+            false if !wanted.contains(&path) => fs::remove_file(&path)?,
+            false => {}
+        }
+    }
+    Ok(())
 }
 
 #[derive(PartialEq)]

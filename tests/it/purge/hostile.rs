@@ -168,7 +168,7 @@ fn without_a_fresh_yes_nothing_more_is_removed() {
             match self.0.load(Ordering::Relaxed) {
                 0 => Ok(()),
                 _ => {
-                    std::thread::sleep(Duration::from_millis(5_600));
+                    std::thread::sleep(Duration::from_millis(9_000));
                     Err("it did not answer".into())
                 }
             }
@@ -184,6 +184,7 @@ fn without_a_fresh_yes_nothing_more_is_removed() {
         fs::write(folder.path().join(format!("tree/{n}")), "x").unwrap();
     }
     let engine = Engine::new(Arc::new(Pace::new(Some(100), 4)), false);
+    // Without that, nine hundred of them would go.
     let removed =
         engine.remove(Dir::open_root(folder.path()).unwrap(), "tree".as_ref(), &Stop::default(), &Slow(0.into()));
     // A hundred a second, for the five seconds that a yes is good for.

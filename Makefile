@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test unit-test other-volumes mutants soak real-input bench bench-scale bench-sessions lint fmt generate setup clean
+.PHONY: help build demo test unit-test other-volumes mutants soak real-input bench bench-purge bench-scale bench-sessions lint fmt generate setup clean
 
 CRD := crds/hygiene.dev_workspacehygienes.yaml
 
@@ -37,13 +37,16 @@ soak: ## the model-based test with a million sequences, or HYGIENE_MODEL_SEQUENC
 real-input: ## sweep a volume of 200 real workspaces and 300 000 files, and prove that nothing else changed
 	@scripts/real-input
 
-bench: bench-scale bench-sessions ## measure time and memory, and print tables; see docs/benchmarks.md
+bench: bench-scale bench-sessions bench-purge ## measure time and memory, and print tables; see docs/benchmarks.md
 
 bench-scale: ## plan over 1 000 000 workspaces and 10 000 000 rows; BENCH='--workspaces 10000 --rows 100000' for less
 	cargo bench --locked --bench scale -- $(BENCH)
 
 bench-sessions: ## read 10 000 000 sessions from PostgreSQL and MariaDB; SESSIONS='--rows 100000' for less
 	cargo bench --locked --bench sessions -- $(SESSIONS)
+
+bench-purge: ## remove trees beside rm, find and others, as root; PURGE='--case local --rounds 1' for less
+	cargo bench --locked --bench purge -- $(PURGE)
 
 lint: ## formatting, clippy, generated files; licences where cargo-deny is installed
 	cargo fmt --check

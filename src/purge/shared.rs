@@ -120,6 +120,12 @@ impl Shared {
         self.more.notify_one();
     }
 
+    /// Work that the worker itself does next: nobody is woken for it, which in a chain of directories would take longer than
+    /// the work.
+    pub(super) fn push_own(&self, task: Task) {
+        self.lock().tasks.push_back(task);
+    }
+
     /// Work to be done once nothing else is left.
     pub(super) fn push_last(&self, task: Task) {
         self.lock().tasks.push_front(task);
@@ -159,13 +165,14 @@ impl Shared {
         while let Some(task) = self.next() {
             // Halted is seen by `next` too.
             let _ = self.run(task, &in_call);
+            in_call.leave();
             let mut work = self.lock();
             work.active -= 1;
-            if work.active == 0 {
+            // Nobody is woken otherwise: this worker takes what is left itself, or sees that it was halted.
+            if work.active == 0 && work.tasks.is_empty() {
                 self.done.notify_all();
+                self.more.notify_all();
             }
-            drop(work);
-            self.more.notify_all();
         }
     }
 
@@ -205,7 +212,7 @@ impl Shared {
             return Err(Halted);
         }
         let begun = now();
-        in_call.enter(what, node, self.begun.elapsed());
+        in_call.enter(what, node, begun.duration_since(self.begun));
         let done = call();
         in_call.since.store(0, Ordering::Relaxed);
         self.calls.fetch_add(1, Ordering::Relaxed);
@@ -285,5 +292,11 @@ impl InCall {
         self.told.store(false, Ordering::Relaxed);
         let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         self.since.store(milliseconds.max(1), Ordering::Relaxed);
+    }
+
+    /// Lets go of the directory: a worker that waits would otherwise hold its handle, and those of all above it.
+    fn leave(&self) {
+        let before = self.what.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(before);
     }
 }

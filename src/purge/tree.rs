@@ -98,74 +98,83 @@ impl Shared {
     /// When it was halted; what was not done is still there for the next purge.
     pub(super) fn run(&self, task: Task, in_call: &InCall) -> Result<(), Halted> {
         match task {
-            Task::Enter { parent, name } => self.enter(&parent, &name, in_call),
-            Task::Again(node) => self.empty(&node, in_call),
+            Task::Enter { parent, name } => self.enter(parent, &name, in_call),
+            Task::Again(node) => self.empty(node, in_call),
         }
     }
 
-    fn enter(&self, parent: &Arc<Node>, name: &OsStr, in_call: &InCall) -> Result<(), Halted> {
-        if self.handles.load(Ordering::Relaxed) >= self.most_handles && self.move_up(parent, name, in_call)? {
+    fn enter(&self, parent: Arc<Node>, name: &OsStr, in_call: &InCall) -> Result<(), Halted> {
+        if self.handles.load(Ordering::Relaxed) >= self.most_handles && self.move_up(&parent, name, in_call)? {
             return self.came_back(parent, in_call);
         }
         let open = || parent.dir.open_dir_below(name);
-        let mut opened = self.look(("openat2", parent, in_call), open)?;
+        let mut opened = self.look(("openat2", &parent, in_call), open)?;
         if matches!(&opened, Err(e) if e.errno == Errno::STALE) {
-            opened = self.look(("openat2", parent, in_call), open)?;
+            opened = self.look(("openat2", &parent, in_call), open)?;
         }
         if matches!(&opened, Err(e) if e.errno == Errno::ACCESS) {
             // Its owner may still give himself the right to read it.
-            let made = self.look(("fchmod", parent, in_call), || parent.dir.make_writable_below(name))?;
+            let made = self.look(("fchmod", &parent, in_call), || parent.dir.make_writable_below(name))?;
             if made.is_ok() {
-                opened = self.look(("openat2", parent, in_call), open)?;
+                opened = self.look(("openat2", &parent, in_call), open)?;
             }
         }
         match opened {
             Ok(dir) => {
-                let node = Arc::new(Node::below(dir, (Arc::clone(parent), name.into()), &self.handles));
-                self.empty(&node, in_call)
+                let node = Arc::new(Node::below(dir, (parent, name.into()), &self.handles));
+                self.empty(node, in_call)
             }
             // Somebody was faster.
             Err(e) if e.errno == Errno::NOENT => self.came_back(parent, in_call),
             // It is no directory, or no longer: a symlink is removed, not followed.
             Err(e) if matches!(e.errno, Errno::NOTDIR | Errno::LOOP) => {
-                self.unlink((parent, in_call), name)?;
+                self.unlink((&parent, in_call), name)?;
                 self.came_back(parent, in_call)
             }
             Err(error) => {
                 parent.stick();
-                self.cannot(parent, Some(name), error);
+                self.cannot(&parent, Some(name), error);
                 self.came_back(parent, in_call)
             }
         }
     }
 
     /// Removes what is in a directory, and the directory with it where nothing else has to come back first.
-    fn empty(&self, node: &Arc<Node>, in_call: &InCall) -> Result<(), Halted> {
+    fn empty(&self, node: Arc<Node>, in_call: &InCall) -> Result<(), Halted> {
         node.passes.fetch_add(1, Ordering::Relaxed);
         let mut halted = false;
+        // The last directory seen, where nothing came after it: this worker enters it itself once it is through.
+        let mut own: Option<Box<OsStr>> = None;
         let mut each = |name: &OsStr, kind: Option<Kind>| {
+            if let Some(before) = own.take() {
+                self.below(&node, &before);
+            }
             let removed = match kind {
                 // A file system that does not say what an entry is finds out when it is opened as a directory.
                 Some(Kind::Directory) | None => {
-                    self.below(node, name);
+                    own = Some(name.into());
                     Ok(())
                 }
-                Some(Kind::Symlink | Kind::Other) => self.unlink((node, in_call), name),
+                Some(Kind::Symlink | Kind::Other) => self.unlink((&node, in_call), name),
             };
             halted = removed.is_err();
             !halted
         };
         // Where nothing is in it, two calls: one that says so, and none that removes.
-        self.look(("getdents64", node, in_call), || ())?;
+        self.look(("getdents64", &node, in_call), || ())?;
         let read = node.dir.for_each_here(&mut each);
         if halted {
             return Err(Halted);
+        }
+        if let Some(name) = own {
+            node.pending.fetch_add(1, Ordering::AcqRel);
+            self.push_own(Task::Enter { parent: Arc::clone(&node), name });
         }
         if let Err(error) = read
             && error.errno != Errno::NOENT
         {
             node.stick();
-            self.cannot(node, None, error);
+            self.cannot(&node, None, error);
         }
         self.came_back(node, in_call)
     }
@@ -202,8 +211,10 @@ impl Shared {
     }
 
     /// One of those a directory waited for came back. The last removes it, and so comes back to its parent.
-    fn came_back(&self, node: &Arc<Node>, in_call: &InCall) -> Result<(), Halted> {
-        let mut node = Arc::clone(node);
+    ///
+    /// Nobody may hold a directory any more whose parent is removed: the kernel goes through all that are held below one
+    /// that it removes, so that a chain of thousands would take a time that grows with its square.
+    fn came_back(&self, mut node: Arc<Node>, in_call: &InCall) -> Result<(), Halted> {
         loop {
             if node.pending.fetch_sub(1, Ordering::AcqRel) > 1 {
                 return Ok(());

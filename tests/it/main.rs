@@ -5,6 +5,7 @@
 mod cli;
 mod containers_http;
 mod fuse;
+mod fuse_promises;
 mod guards;
 mod incidents;
 mod model;

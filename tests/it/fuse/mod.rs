@@ -11,7 +11,6 @@ mod ops;
 pub mod rules;
 mod serve;
 mod server;
-mod tests;
 
 pub use control::{Control, TimeOuts};
 pub use ops::Op;

@@ -8,7 +8,7 @@ mod worlds;
 
 use std::path::PathBuf;
 
-use super::{Control, Fuse};
+use crate::fuse::{Control, Fuse};
 
 /// A mounted file system over an empty directory.
 struct Mounted {

@@ -63,12 +63,12 @@ impl Act<'_> {
         if !self.still_fresh(asked) {
             asked = self.nobody_speaks_for(&sidecar.session)?;
         }
-        self.may_delete()?;
-        if self.still_fresh(asked) {
-            Ok(())
-        } else {
-            Err(Undone::Changed("its sources need more than 30 s to answer".into()))
+        self.service_is_well()?;
+        if !self.still_fresh(asked) {
+            return Err(Undone::Changed("its sources need more than 30 s to answer".into()));
         }
+        // Last of all: what is condemned is not put back, whatever the orders are then.
+        self.go_on()
     }
 
     fn no_keep_file(&self, folder: &Dir) -> Result<(), Undone> {

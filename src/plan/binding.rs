@@ -50,9 +50,11 @@ pub(super) fn mismatch(policy: &Policy, seen: &Snapshot) -> Option<Hold> {
         return hold(HoldReason::DatabaseChanged, message);
     }
     let sessions = seen.sessions.complete()?;
-    if let (Some(before), Some(now)) = (history.position, sessions.position)
-        && now < before
+    // A position that is not told any more is before every other.
+    if let Some(before) = history.position
+        && sessions.position < Some(before)
     {
+        let now = sessions.position.map_or("none".to_owned(), |now| now.to_string());
         let message = format!(
             "the database is at position {now} and was at {before}: this is an older copy of it, or it was restored from a \
              backup"

@@ -117,7 +117,7 @@ fn belongs_together(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Repor
         let database = seen.sessions.complete().map(|sessions| &sessions.database);
         report(3, all, database != Some(&bound.database), "the database is another");
         let position = seen.sessions.complete().and_then(|sessions| sessions.position);
-        report(3, all, position < history.position && position.is_some(), "the database is an older copy");
+        report(3, all, position < history.position, "the database is an older copy");
         let query = bound.query != policy.digests.query;
         report(4, all, query && (history.bound || policy.mode == Mode::Enforce), "pattern or liveQuery changed");
     }

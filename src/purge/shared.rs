@@ -270,7 +270,8 @@ impl Shared {
         let failed = self.failed.load(Ordering::Relaxed);
         Removed {
             whole: is_over && failed == 0 && !top.is_stuck(),
-            halted: why.filter(|_| !is_over),
+            // Workers may have seen the request to stop, and have come back, before whoever waits for them saw it.
+            halted: (!is_over && self.is_halted()).then(|| why.unwrap_or_default()),
             entries: self.entries.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             calls: self.calls.load(Ordering::Relaxed),

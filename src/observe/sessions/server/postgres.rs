@@ -230,7 +230,7 @@ impl Transaction {
         }
         let control = "select system_identifier::text, current_setting('hygiene.mark') from pg_control_system()";
         let row = self.ask_here(DOING, control).await.map_err(|fault| Fault::Unproved { why: fault.to_string() })?;
-        let system = text(&row, 0)?.unwrap_or_default();
+        let system = text(&row, 0)?.ok_or_else(|| Fault::Unproved { why: "it tells no system identifier".into() })?;
         let (timeline, position) = self.position(replica).await?;
         self.database = format!("postgres {system} timeline {timeline} {name}#{oid}");
         self.position = position;

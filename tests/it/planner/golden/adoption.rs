@@ -36,6 +36,13 @@ fn an_older_copy_of_the_database_waits_for_adoption() {
 }
 
 #[test]
+fn a_database_that_does_not_tell_any_more_how_far_it_came_waits_for_adoption() {
+    let mut scene = busy("suspend: false");
+    (scene.sessions().position, scene.history().position) = (None, Some(42));
+    assert_snapshot!(scene);
+}
+
+#[test]
 fn a_changed_pattern_waits_for_adoption() {
     let mut scene = busy("workspaces: {pattern: '^ws-(?<session>.+)$', minAge: 24h}");
     scene.identity().query = "the digest of ^(?<session>.+)$".into();

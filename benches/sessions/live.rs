@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use workspace_hygiene::clock::SystemClock;
 use workspace_hygiene::observe::Reading;
-use workspace_hygiene::observe::sessions::open;
+use workspace_hygiene::observe::sessions;
 use workspace_hygiene::policy::{AddressPolicy, ReplicaRule, ServerPolicy, SessionPolicy, StorePolicy, TlsMode};
 use workspace_hygiene::secrets::{SecretKey, SecretKind, Secrets};
 
@@ -41,9 +41,9 @@ pub fn read(url: &str, query: &str) -> Result<u64> {
         timeout: Duration::from_secs(600),
         replica: ReplicaRule::Refuse,
     };
-    let store = open(&policy, Arc::new(Url(url.into())), Arc::new(SystemClock));
+    let store = sessions::open(&policy, Arc::new(Url(url.into())), Arc::new(SystemClock));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-    match runtime.context("starting the runtime")?.block_on(store.live()) {
+    match runtime.context("starting the runtime")?.block_on(sessions::read(&store)) {
         Reading::Complete(sessions) => Ok(sessions.ids.len()),
         Reading::Unavailable(why) => bail!("{why}"),
     }

@@ -71,8 +71,10 @@ fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
         report(3, all, acts && sessions.ids.is_empty(), "there is no live session");
         report(3, all, acts && sessions.ids.len() < policy.sessions.minimum_live, "there are too few live sessions");
         report(3, all, acts && sessions.canary == Some(false), "there is no canary");
-        let oldest = before(plan.now, policy.sessions.max_staleness);
-        report(3, all, acts && sessions.freshest.is_some_and(|at| at < oldest), "the rows are stale");
+        let staleness = policy.sessions.max_staleness;
+        let (oldest, latest) = (before(plan.now, staleness), after(plan.now, staleness));
+        let stale = sessions.freshest.is_some_and(|at| at < oldest || at > latest);
+        report(3, all, acts && stale, "the rows are stale");
     }
     let (limits, victims) = (&policy.limits, plan.victims.len() as u64);
     let orphans = plan.verdicts.iter().filter(|verdict| match verdict {

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::hold::{HoldReason, unavailable};
 use super::verdict::KeepReason;
 use crate::fsio::Kind;
-use crate::names::{SessionId, id_hash};
+use crate::names::SessionId;
 use crate::observe::volume::HYGIENE;
 use crate::observe::{DirectoryFacts, Entry, KeepFileState, Reading, Snapshot, Volume, WalkOutcome};
 use crate::policy::{KeepFileRule, Policy};
@@ -156,7 +156,7 @@ pub(super) struct Twins(Vec<u64>);
 impl Twins {
     pub(super) fn of(volume: &Volume, policy: &Policy) -> Self {
         let ids = volume.entries.iter().filter_map(|entry| policy.pattern.session(&entry.name));
-        let mut hashes: Vec<u64> = ids.map(|id| id_hash(&id.canonical())).collect();
+        let mut hashes: Vec<u64> = ids.map(|id| id.canonical_hash()).collect();
         hashes.sort_unstable();
         let next = hashes.iter().skip(1);
         let mut twins: Vec<u64> = hashes.iter().zip(next).filter(|(a, b)| a == b).map(|(a, _)| *a).collect();
@@ -165,7 +165,7 @@ impl Twins {
     }
 
     fn contain(&self, id: &SessionId) -> bool {
-        !self.0.is_empty() && self.0.binary_search(&id_hash(&id.canonical())).is_ok()
+        !self.0.is_empty() && self.0.binary_search(&id.canonical_hash()).is_ok()
     }
 }
 

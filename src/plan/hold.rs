@@ -221,6 +221,15 @@ fn disbelieved(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Option<Hold>
         let message = format!("the newest row is of {freshest}, and sessions.maxStaleness is {most}: is this a copy?");
         return hold(HoldReason::StaleSessions, message);
     }
+    // A row from a time to come would make the database look fresh until then.
+    let latest = crate::clock::after(now, policy.sessions.max_staleness);
+    if let Some(freshest) = sessions.freshest.filter(|freshest| *freshest > latest) {
+        let message = format!(
+            "the newest row is of {freshest}, which is still to come, so that it says nothing: repair the row, or leave \
+             such rows out of freshnessQuery"
+        );
+        return hold(HoldReason::StaleSessions, message);
+    }
     let (live, least) = (sessions.ids.len(), policy.sessions.minimum_live);
     if live < least.max(1) {
         let message = format!(

@@ -19,7 +19,9 @@ use crate::observe::volume::{
     Hygiene, VolumeError, WORKSPACE, Walk, list, missing_on_root, quarantine_entries, read_root, root_activity,
     run_in_order, walk,
 };
-use crate::observe::{Health, History, IdSet, Inspection, LiveSample, Reading, Snapshot, Volume, WalkOutcome};
+use crate::observe::{
+    Health, History, IdSet, Inspection, LiveSample, Reading, Snapshot, Volume, WalkOutcome, sessions,
+};
 use crate::plan::{ByName, Plan, WORK_BUDGET, plan, plan_by};
 use crate::policy::{Mode, Policy};
 use crate::records::{Records, RecordsError};
@@ -183,7 +185,7 @@ impl Sources {
 type Answers = (Reading<crate::observe::LiveSessions>, Option<Reading<Health>>, Option<Reading<IdSet>>);
 
 async fn ask(sources: &Sources, stop: &Stop) -> Answers {
-    let sessions = unless_stopped(stop, sources.sessions.live()).await;
+    let sessions = unless_stopped(stop, sessions::read(&sources.sessions)).await;
     let serving = sources.serving(stop).await;
     let mut claims = None;
     for source in &sources.containers {

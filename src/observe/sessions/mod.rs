@@ -8,6 +8,7 @@ mod sqlite;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::task::JoinSet;
 
 use super::{LiveSessions, Reading};
 use crate::clock::Clock;
@@ -26,6 +27,18 @@ pub trait SessionStore: Send + Sync {
 
     /// A fresh answer whether this one session is live, by `liveByIDQuery` or the wrapped `liveQuery`.
     async fn is_live(&self, id: &SessionId) -> Reading<bool>;
+}
+
+/// Reads the live sessions on a worker of the runtime: the thread that reads a connection then also takes its rows, where
+/// each packet would else be a switch of threads. Dropped, it stops.
+pub async fn read(store: &Arc<dyn SessionStore>) -> Reading<LiveSessions> {
+    let (mut reading, store) = (JoinSet::new(), Arc::clone(store));
+    reading.spawn(async move { store.live().await });
+    match reading.join_next().await {
+        Some(Ok(read)) => read,
+        Some(Err(fault)) if fault.is_panic() => std::panic::resume_unwind(fault.into_panic()),
+        _ => Reading::Unavailable("it was given up".into()),
+    }
 }
 
 /// The store a policy names.

@@ -13,7 +13,7 @@ mod serve;
 mod server;
 
 pub use control::{Control, TimeOuts};
-pub use ops::Op;
+pub use ops::{Cost, Op};
 
 use std::ffi::CString;
 use std::os::fd::AsRawFd;

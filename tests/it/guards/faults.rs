@@ -11,7 +11,7 @@ use workspace_hygiene::records::AnswerKind;
 
 use super::lock::sweep_and;
 use super::{LIVE, held, holds, swept};
-use crate::fuse::{Control, Op, TimeOuts};
+use crate::fuse::{Control, Cost, Op, TimeOuts};
 use crate::world::{DAY, World, id, manifest};
 
 /// A settled world with a live workspace and so many orphans.
@@ -300,6 +300,8 @@ fn an_idle_sweep_reads_pages_of_the_directory_and_no_live_workspace() {
         assert_eq!(held(&world.runtime_sweep().unwrap()), None);
         let mut counts = control.counts();
         let pages = counts.remove(&Op::Readdir).unwrap_or(0);
+        // The kernel sends what nobody waits for when it likes: a close of the sweep before may come after the counts began.
+        counts.retain(|op, _| op.cost() != Cost::Free);
         (counts.values().sum::<u64>(), pages)
     };
     let (few, _) = counted(1_000..1_100);

@@ -61,8 +61,16 @@ impl World {
         }
         if tape.chance(80) {
             let staleness = i128::from(world.spec().staleness_s) * SECOND;
-            world.freshest =
-                Some(world.at(-tape.pick(&[0, 0, 0, staleness, staleness, staleness, staleness + 1, HOUR])));
+            world.freshest = Some(world.at(-tape.pick(&[
+                0,
+                0,
+                -staleness,
+                staleness,
+                staleness,
+                -staleness - 1,
+                staleness + 1,
+                HOUR,
+            ])));
         }
         for known in 0..tape.pick(&[2, 1, 3, 4, 5, 6, 2, 3, 4, 5, 6, 3, 0]) {
             world.live.push(format!("live-{known}"));

@@ -9,7 +9,7 @@ use workspace_hygiene::observe::sessions::SessionStore;
 use workspace_hygiene::policy::ReplicaRule;
 
 use super::{Database, Engine, id, live_ids, unavailable};
-use crate::servers::{DATABASE, MariaDb, MySqlRouter, OPEN_USER, Options, PgBouncer, PoolMode, Postgres, Router};
+use crate::servers::{DATABASE, MariaDb, MySqlRouter, OPEN_USER, Options, PgBouncer, PoolMode, Postgres, Router, USER};
 
 /// The database and the position that a store tells.
 async fn which(store: &Arc<dyn SessionStore>) -> (String, u64) {
@@ -78,6 +78,19 @@ async fn a_replica_of_mariadb_is_refused_even_when_it_may_be_written_to() {
     assert!(store.live().await.complete().is_some());
     primary.secrets.set("db/url", &replica.url());
     unavailable(&store.is_live(&id("old")).await, &["the sessions are now in", "fail-over"]);
+}
+
+#[tokio::test]
+async fn a_mariadb_whose_tables_cannot_be_seen_cannot_be_told_from_another() {
+    let database = Database::start(Engine::MariaDb);
+    database.admin(&format!(
+        "create view seen as select id, deleted_at from session;
+         revoke select on session from {USER}@'%'; grant select on seen to {USER}@'%'"
+    ));
+    let store = database.store(|policy| policy.live_query = "select id from seen where deleted_at is null".into());
+    unavailable(&store.live().await, &["cannot be proved", "sees no table", "grant select"]);
+    database.admin(&format!("grant select on session to {USER}@'%'"));
+    live_ids(&store.live().await, &["ada", "bob", "cyd"]);
 }
 
 #[rstest]

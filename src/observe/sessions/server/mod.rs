@@ -6,6 +6,7 @@
 
 mod address;
 mod fault;
+mod gather;
 mod mysql;
 mod postgres;
 mod tls;
@@ -26,6 +27,7 @@ use crate::policy::{ReplicaRule, ServerPolicy, SessionPolicy};
 use crate::secrets::Secrets;
 use address::Address;
 use fault::Fault;
+use gather::{Gatherer, made};
 pub(super) use mysql::Mysql;
 pub(super) use postgres::Postgres;
 
@@ -225,33 +227,34 @@ impl<E: Engine> Server<E> {
     /// rows, or a query that answers differently each time, shows itself there.
     async fn stream(&self, snapshot: &mut dyn Snapshot) -> Result<Streamed, Fault> {
         let query = self.live_query();
-        let (mut ids, mut sample, mut streamed) = (IdSet::default(), Sample::default(), 0_u64);
-        let mut id = SessionId::new("");
+        let add = |(ids, sample): &mut (IdSet, Sample), id: &SessionId| {
+            ids.insert(id);
+            sample.offer(id);
+        };
+        let finish = |(ids, sample): (IdSet, Sample)| Streamed { ids: ids.finish(), sample: sample.finish() };
+        let (mut gatherer, mut streamed) = (Gatherer::new(Default::default(), add, finish), 0_u64);
         let mut each = |value: Option<&[u8]>| {
             streamed += 1;
-            id.set(text_of(query.field, value, streamed)?);
-            ids.insert(&id);
-            sample.offer(&id);
+            gatherer.add(text_of(query.field, value, streamed)?);
             Ok(())
         };
         snapshot.rows(query, &mut each).await?;
         // The ids are sorted while the server counts.
-        let sorted = tokio::task::spawn_blocking(|| ids.finish());
+        let ids = gatherer.end();
         let counted = snapshot.count(query).await?;
         if counted != streamed {
             return Err(AnswerFault::Counts { streamed, counted }.into());
         }
-        let ids = sorted.await.unwrap_or_else(|fault| std::panic::resume_unwind(fault.into_panic()));
-        Ok(Streamed { ids, sample: sample.finish() })
+        Ok(made(ids).await)
     }
 
     /// Proves the query that answers for one id against what was streamed from the same snapshot: it finds live ids, and not
     /// any id.
     async fn validate(&self, snapshot: &mut dyn Snapshot, streamed: &Streamed) -> Result<(), Fault> {
         let Some(query) = self.by_id_query() else {
-            // It is a filter over the very rows that were streamed, so that the last one proves it.
-            let Some(last) = streamed.sample.last() else { return Ok(()) };
-            let found = snapshot.lists(self.live_query(), last).await?;
+            // It is a filter over the very rows that were streamed, so that one proves it: the first, which ends the scan.
+            let Some(first) = streamed.sample.first() else { return Ok(()) };
+            let found = snapshot.lists(self.live_query(), first).await?;
             return if found { Ok(()) } else { Err(AnswerFault::Misses { field: self.live_query().field }.into()) };
         };
         for id in &streamed.sample {
@@ -324,19 +327,19 @@ async fn freshest(snapshot: &mut dyn Snapshot, sql: &str) -> Result<Timestamp, F
 /// Streams `knownQuery`. It must know whatever `liveQuery` returned.
 async fn known(snapshot: &mut dyn Snapshot, sql: &str, live: &IdSet) -> Result<KnownIds, Fault> {
     let query = Query { field: "spec.sessions.knownQuery", sql };
-    let (mut known, mut row, mut id) = (KnownIds::default(), 0, SessionId::new(""));
+    let (mut gatherer, mut row) = (Gatherer::new(KnownIds::default(), KnownIds::insert, KnownIds::finish), 0);
     let mut each = |value: Option<&[u8]>| {
         row += 1;
-        id.set(text_of(query.field, value, row)?);
-        known.insert(&id);
+        gatherer.add(text_of(query.field, value, row)?);
         Ok(())
     };
     snapshot.rows(query, &mut each).await?;
+    let known = gatherer.end();
     let counted = snapshot.count(query).await?;
     if counted != row {
         return Err(AnswerFault::Counts { streamed: row, counted }.into());
     }
-    let known = known.finish();
+    let known = made(known).await;
     if known.covers(live) { Ok(known) } else { Err(AnswerFault::KnownMisses.into()) }
 }
 

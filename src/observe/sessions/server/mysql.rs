@@ -43,6 +43,8 @@ struct Transaction {
     mark: String,
     database: String,
     position: Option<u64>,
+    /// Whether what tells one database from another is missing; told at the end, after what a query may say of it.
+    sees_no_table: bool,
     /// Whether nothing runs on the server any more.
     ended: bool,
 }
@@ -89,6 +91,7 @@ impl Engine for Mysql {
             mark: uuid::Uuid::now_v7().to_string(),
             database: String::new(),
             position: None,
+            sees_no_table: false,
             ended: false,
         };
         transaction.begin(terms).await?;
@@ -315,6 +318,7 @@ impl Transaction {
             let [name, server, domain, made] = found.as_slice() else {
                 return Err(Fault::Unproved { why: "it does not say".into() });
             };
+            self.sees_no_table = made.is_empty();
             self.database = format!("mariadb server {server} domain {domain} {name}@{made}");
             let status = self.ask(ASKING, "show global status like 'Innodb_lsn_current'").await?;
             self.position = status.first().and_then(|row| text(row, 1)).and_then(|lsn| lsn.parse().ok());
@@ -483,7 +487,9 @@ impl Snapshot for Transaction {
 
     async fn rows(&mut self, query: Query<'_>, each: Each<'_>) -> Result<(), Fault> {
         self.doing.now(query.field);
-        let sql = wrapped(query, &format!("select * from hygiene_query where @hygiene_mark = '{}'", self.mark));
+        // In a table of its own the mark is compared once, and not for each row.
+        let here = format!("(select 1 from dual where @hygiene_mark = '{}') as hygiene_here", self.mark);
+        let sql = wrapped(query, &format!("select hygiene_query.* from {here}, hygiene_query"));
         let mut has_marks = false;
         let mut watched = |value: Option<&[u8]>| {
             has_marks |= value.is_some_and(|text| text.contains(&b'?'));
@@ -561,7 +567,13 @@ impl Snapshot for Transaction {
     async fn prove(&mut self) -> Result<(), Fault> {
         const DOING: &str = "proving that it was one transaction";
         self.doing.now(DOING);
-        self.texts_here(DOING, "select @hygiene_mark").await.map(|_| ())
+        self.texts_here(DOING, "select @hygiene_mark").await?;
+        if self.sees_no_table {
+            let why = "the user sees no table of the database, whose age tells it from another; \
+                       grant select on the table of the sessions";
+            return Err(Fault::Unproved { why: why.into() });
+        }
+        Ok(())
     }
 
     async fn end(mut self: Box<Self>) -> Result<(), Fault> {

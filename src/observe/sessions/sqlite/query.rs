@@ -155,9 +155,8 @@ impl<'d> ById<'d> {
     pub(super) fn validate(&mut self, streamed: &Streamed) -> Result<(), Fault> {
         let field = self.form.field;
         let sample = match streamed.sample.as_slice() {
-            // It is a filter over the very rows that were streamed, so that the last one proves it, and each further id
-            // would be one more scan of the table.
-            [.., last] if self.is_wrapped => std::slice::from_ref(last),
+            // It is a filter over the very rows that were streamed, so that one proves it: the first, which ends the scan.
+            [first, ..] if self.is_wrapped => std::slice::from_ref(first),
             sample => sample,
         };
         for id in sample {

@@ -59,6 +59,13 @@ fn stale_rows_hold() {
 }
 
 #[test]
+fn a_row_from_a_time_to_come_does_not_make_the_database_fresh() {
+    let mut scene = busy("suspend: false");
+    scene.sessions().freshest = Some(ago(-3_601));
+    assert_snapshot!(scene);
+}
+
+#[test]
 fn rows_as_old_as_max_staleness_do_not_hold() {
     let mut scene = busy("suspend: false");
     scene.sessions().freshest = Some(ago(3_600));

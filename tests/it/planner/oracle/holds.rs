@@ -85,14 +85,14 @@ impl World {
     fn gates(&self) -> [(&'static str, &'static str, bool); 8] {
         let spec = self.spec();
         let live = self.distinct_live();
-        let oldest = ns(self.now) - i128::from(spec.staleness_s) * SECOND;
+        let staleness = i128::from(spec.staleness_s) * SECOND;
         [
             ("Gate", "SourceUnavailable", !self.down.is_empty()),
             ("Gate", "VolumeEmpty", self.places.is_empty()),
             ("Gate", "MissingRight", self.missing_right),
             ("Gate", "Suspended", spec.suspend),
             ("Gate", "NoCanary", self.canary == Some(false)),
-            ("Gate", "StaleSessions", self.freshest.is_some_and(|time| ns(time) < oldest)),
+            ("Gate", "StaleSessions", self.freshest.is_some_and(|time| (ns(time) - ns(self.now)).abs() > staleness)),
             ("Gate", "TooFewLiveSessions", live == 0 || live < i128::from(spec.minimum_live)),
             ("Gate", "ServiceUnhealthy", self.healthy == Some(false)),
         ]

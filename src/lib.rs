@@ -20,6 +20,7 @@ pub mod purge;
 pub mod records;
 pub mod report;
 pub mod secrets;
+pub mod service;
 pub mod spec;
 pub mod stop;
 pub mod sweep;

@@ -5,21 +5,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A request to stop. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop {
+    own: Arc<AtomicBool>,
+    above: Option<Arc<AtomicBool>>,
+}
 
 impl Stop {
-    /// Asks everything that holds a clone to stop.
+    /// A request of its own that holds as well once this one was made.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { own: Arc::default(), above: Some(Arc::clone(&self.own)) }
+    }
+
+    /// Asks everything that holds a clone or a child to stop.
     pub fn request(&self) {
-        self.0.store(true, Ordering::Release);
+        self.own.store(true, Ordering::Release);
     }
 
     /// Whether stopping was asked for.
     pub fn requested(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.own.load(Ordering::Acquire) || self.above.as_ref().is_some_and(|above| above.load(Ordering::Acquire))
     }
 
     /// The flag itself, for a signal handler to set.
     pub fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.own)
     }
 }

@@ -224,6 +224,7 @@ impl Act<'_> {
     /// [`Self::go_on`].
     fn may_delete(&self) -> Result<(), Undone> {
         self.service_is_well()?;
+        self.policy.schedule.open(self.clock.now()).map_err(|closed| Undone::Paused(closed.to_string()))?;
         self.go_on()
     }
 

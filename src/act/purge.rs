@@ -5,13 +5,12 @@ use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Act, Service, StepError, Undone};
+use super::{Act, StepError, Undone};
 use crate::fsio::{Dir, FsError, printable};
 use crate::journal::{Event, Op, Step};
 use crate::names::EntryId;
 use crate::observe::Sidecar;
 use crate::observe::volume::{ENTRY, WORKSPACE};
-use crate::progress::Progress;
 use crate::purge::{Engine, Pace, Watcher};
 
 /// Longest sidecar that is read, in bytes.
@@ -91,7 +90,7 @@ impl Act<'_> {
         if folder.find(OsStr::new(WORKSPACE))?.is_some_and(|tree| tree.inode != inode) {
             return Err(Undone::Wrong("its tree is not the one that was condemned; move it away".into()));
         }
-        let watched = Watched { service: &self.service, progress: self.progress };
+        let watched = Watched { act: self };
         let removed = engine.remove(folder.again()?, OsStr::new(WORKSPACE), self.stop, &watched);
         for (path, error) in removed.errors {
             let message = format!("{path}: {error}");
@@ -132,18 +131,18 @@ impl Act<'_> {
 
 /// Asked by the engine whether to go on.
 struct Watched<'a> {
-    service: &'a Service<'a>,
-    progress: &'a dyn Progress,
+    act: &'a Act<'a>,
 }
 
 impl Watcher for Watched<'_> {
     fn may_go_on(&self) -> Result<(), String> {
-        self.service.is_well_by(ASK_AFTER)
+        self.act.service.is_well_by(ASK_AFTER)?;
+        self.act.policy.schedule.open(self.act.clock.now()).map_err(|closed| closed.to_string())
     }
 
     fn removed(&self, entries: u64) {
         if entries > 0 {
-            self.progress.advance(entries);
+            self.act.progress.advance(entries);
         }
     }
 }

@@ -19,6 +19,8 @@ mod purge;
 mod quarantine;
 mod run;
 mod secrets;
+mod service;
+mod status;
 mod sweep;
 
 use std::process::ExitCode;
@@ -28,7 +30,7 @@ use clap::{Parser, Subcommand};
 use exit::{Early, Exit};
 use options::Global;
 pub use process::Process;
-use run::Run;
+use run::{Run, block_on};
 
 /// Removes orphaned session workspaces from a shared volume, and never the wrong one
 ///
@@ -52,6 +54,8 @@ Examples:
     hygiene sweep -f spec.yaml
   Let the first plan go, or one that a breaker held:
     hygiene approve -f spec.yaml HASH
+  Keep sweeping, by the schedule of the spec:
+    hygiene run -f spec.yaml
   Ask why a directory stays or goes:
     hygiene explain -f spec.yaml NAME
   Put a workspace back:
@@ -69,6 +73,8 @@ Exit codes:
 enum Command {
     Plan(plan::Plan),
     Sweep(sweep::Sweep),
+    Run(service::RunService),
+    Status(status::Status),
     Explain(explain::Explain),
     Approve(answer::Approve),
     Dismiss(answer::Dismiss),
@@ -84,8 +90,11 @@ enum Command {
 impl Cli {
     /// Runs the command, and gives the code to exit with.
     pub fn run(self, process: Process) -> ExitCode {
-        let run = Run::new(self.global, process);
+        let service = matches!(self.command, Command::Run(_));
+        let run = Run::new(self.global, process, service);
         let done = match self.command {
+            Command::Run(command) => block_on(command.run(run)),
+            Command::Status(command) => run.block_on(command.run(&run)),
             Command::Plan(command) => run.block_on(command.run(&run)),
             Command::Sweep(command) => run.block_on(command.run(&run)),
             Command::Explain(command) => run.block_on(command.run(&run)),

@@ -34,21 +34,13 @@ pub(super) struct Global {
     #[arg(long, global = true, help_heading = HEADING)]
     pub(super) no_progress: bool,
 
-    /// How to write the log on standard error
-    #[arg(long, value_enum, default_value_t, global = true, help_heading = HEADING)]
-    pub(super) log_format: LogFormat,
+    /// How to write the log on standard error [default: text; of `run` json where that is no terminal]
+    #[arg(long, value_enum, global = true, help_heading = HEADING)]
+    pub(super) log_format: Option<LogFormat>,
 
-    /// What to log: off, error, warn, info, debug or trace
-    #[arg(
-        long,
-        value_name = "LEVEL",
-        env = "HYGIENE_LOG",
-        default_value = "warn",
-        value_parser = level,
-        global = true,
-        help_heading = HEADING
-    )]
-    pub(super) log_level: LevelFilter,
+    /// What to log: off, error, warn, info, debug or trace [default: warn; of `run` info]
+    #[arg(long, value_name = "LEVEL", env = "HYGIENE_LOG", value_parser = level, global = true, help_heading = HEADING)]
+    pub(super) log_level: Option<LevelFilter>,
 
     /// The cluster or account this runs for; together with namespace and name of the resource it owns a volume
     #[arg(long, value_name = "NAME", env = "HYGIENE_CLUSTER", default_value = "local", global = true, help_heading = HEADING)]

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Serialize;
+use tracing::level_filters::LevelFilter;
 
 use super::bars::Bars;
 use super::exit::{Ended, Exit};
-use super::options::{Global, Output};
+use super::options::{Global, LogFormat, Output};
 use super::output::{self, complain};
 use super::process::Process;
 use super::secrets::GivenSecrets;
@@ -40,6 +41,8 @@ pub(super) struct Run {
     secrets: Arc<GivenSecrets>,
     /// The files that the resources were read from, by resource.
     orders: OnceLock<BTreeMap<ResourceName, SpecFile>>,
+    /// What standard input held, where it was read already.
+    stdin: Option<Vec<u8>>,
 }
 
 /// Where the user's programs keep their state: $XDG_STATE_HOME, or ~/.local/state (XDG Base Directory Specification).
@@ -54,10 +57,17 @@ pub(super) type Outcome<D> = Result<(D, Exit), SweepError>;
 
 impl Run {
     /// Prepares a run; the log begins here.
-    pub(super) fn new(global: Global, process: Process) -> Self {
+    pub(super) fn new(global: Global, process: Process, service: bool) -> Self {
         let terminal = io::stderr().is_terminal();
-        let bars = Arc::new(Bars::new(terminal && !global.no_progress));
-        bars.log(global.log_format, global.log_level, output::color(global.color, terminal));
+        // A service shows no bar: nobody watches it all the time.
+        let bars = Arc::new(Bars::new(terminal && !global.no_progress && !service));
+        let format = match global.log_format {
+            Some(format) => format,
+            None if service && !terminal => LogFormat::Json,
+            None => LogFormat::Text,
+        };
+        let usual = if service { LevelFilter::INFO } else { LevelFilter::WARN };
+        bars.log(format, global.log_level.unwrap_or(usual), output::color(global.color, terminal));
         let mut spec: Vec<_> = global.file.iter().map(|file| format!("-f {}", quoted(file))).collect();
         spec.extend(global.secret.iter().filter_map(|given| given.shown(SecretKind::Secret)));
         spec.extend(global.config_map.iter().filter_map(|given| given.shown(SecretKind::ConfigMap)));
@@ -67,25 +77,47 @@ impl Run {
         let state = StateDir::new(global.state_dir.clone().or_else(default_state_dir));
         let secrets = Arc::new(GivenSecrets::new(&global.secret, &global.config_map));
         let (style, orders) = (output::style(&global), OnceLock::new());
-        Self { style, spec: spec.join(" "), global, process, bars, state, secrets, orders }
+        Self { style, spec: spec.join(" "), global, process, bars, state, secrets, orders, stdin: None }
     }
 
     /// Runs a command that needs the async runtime.
     pub(super) fn block_on(&self, command: impl Future<Output = Ended>) -> Ended {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
-        let runtime = runtime.context("the async runtime cannot be started")?;
-        let ended = runtime.block_on(command);
-        // A look-up of a host's name that is still under way is nothing to wait for.
-        runtime.shutdown_background();
-        ended
+        block_on(command)
+    }
+
+    /// The same run, with what standard input held.
+    pub(super) fn with_stdin(self, stdin: Vec<u8>) -> Self {
+        Self { stdin: Some(stdin), ..self }
+    }
+
+    /// What the conversion of a spec depends on.
+    pub(super) fn policy_options(&self) -> PolicyOptions {
+        let cluster = self.global.cluster.clone();
+        PolicyOptions { allow_short_times: self.global.unsafe_short_times, home: self.home(), cluster }
+    }
+
+    /// Whether all secrets that the resources name are given.
+    ///
+    /// # Errors
+    /// Which are not.
+    pub(super) fn secrets_are_given(&self, loaded: &[Loaded]) -> Result<(), String> {
+        let missing: Vec<_> = loaded.iter().flat_map(|one| self.secrets.missing(&one.policy)).collect();
+        let told: Vec<_> = missing.iter().map(ToString::to_string).collect();
+        if told.is_empty() { Ok(()) } else { Err(told.join("; ")) }
+    }
+
+    /// The policies of [`Self::loaded`].
+    pub(super) fn policies(&self) -> Result<Vec<Arc<Policy>>, Exit> {
+        Ok(self.loaded()?.into_iter().map(|loaded| Arc::new(loaded.policy)).collect())
     }
 
     /// The resources of the specs. What is wrong with any of them is told here, all of it, before anything runs.
-    pub(super) fn policies(&self) -> Result<Vec<Arc<Policy>>, Exit> {
-        let home = self.home();
-        let cluster = self.global.cluster.clone();
-        let options = PolicyOptions { allow_short_times: self.global.unsafe_short_times, home, cluster };
-        match load(&self.global.file, LoadOptions::of_process(options)) {
+    pub(super) fn loaded(&self) -> Result<Vec<Loaded>, Exit> {
+        let mut options = LoadOptions::of_process(self.policy_options());
+        if let Some(stdin) = &self.stdin {
+            options.stdin = Box::new(io::Cursor::new(stdin.clone()));
+        }
+        match load(&self.global.file, options) {
             Ok(loaded) if loaded.is_empty() => {
                 complain("-f: holds no resource; write a document of kind WorkspaceHygiene");
                 Err(Exit::Usage)
@@ -101,7 +133,7 @@ impl Run {
                     missing.iter().for_each(complain);
                     return Err(Exit::Usage);
                 }
-                Ok(loaded.into_iter().map(|loaded| Arc::new(loaded.policy)).collect())
+                Ok(loaded)
             }
             Err(faults) => {
                 faults.iter().for_each(complain);
@@ -165,6 +197,16 @@ impl Run {
     pub(super) fn stopped(&self) -> bool {
         self.process.stop.requested()
     }
+}
+
+/// Runs a command on the async runtime.
+pub(super) fn block_on(command: impl Future<Output = Ended>) -> Ended {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    let runtime = runtime.context("the async runtime cannot be started")?;
+    let ended = runtime.block_on(command);
+    // A look-up of a host's name that is still under way is nothing to wait for.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Gathers what becomes of the resources, and prints it: text at once, documents at the end.

@@ -65,6 +65,7 @@ fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
     let gated = plan.held.as_ref().is_some_and(|hold| !hold.reason.yields_to_approval());
     report(8, all, acts && gated, "the plan is held");
     report(11, all, acts && policy.suspend, "the resource is suspended");
+    report(11, all, acts && policy.schedule.open(plan.now).is_err(), "no window is open");
     let missing = seen.volume.complete().is_some_and(|volume| volume.missing_right.is_some());
     report(8, all, acts && missing, "we may not write to the volume");
     if let Some(sessions) = seen.sessions.complete() {

@@ -80,6 +80,8 @@ reasons! {
     MissingRight = "MissingRight", Gate, Itself;
     /// The resource is suspended.
     Suspended = "Suspended", Gate, Itself;
+    /// Deletion is limited to windows, and none is open.
+    OutsideWindow = "OutsideWindow", Gate, Itself;
     /// `canaryQuery` returned no row.
     NoCanary = "NoCanary", Gate, Itself;
     /// `freshnessQuery` returned a time older than `maxStaleness`.
@@ -197,6 +199,9 @@ pub(super) fn gate(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Option<H
     }
     if policy.suspend {
         return hold(HoldReason::Suspended, "spec.suspend is true; set it to false to sweep".into());
+    }
+    if let Err(closed) = policy.schedule.open(now) {
+        return hold(HoldReason::OutsideWindow, closed.to_string());
     }
     if let Some(hold) = disbelieved(policy, seen, now) {
         return Some(hold);

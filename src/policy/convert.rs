@@ -7,13 +7,13 @@ use sha2::{Digest, Sha256};
 
 use super::faults::{Faults, PolicyFault, PolicyOptions};
 use super::{
-    Activity, BreakerLimits, Budget, KeepFileRule, Limits, Mode, Policy, PurgeLimits, ResourceName, SpecDigests,
-    containers, paths, pattern, sessions, unsupported,
+    Activity, BreakerLimits, Budget, KeepFileRule, Limits, Mode, Policy, PurgeLimits, ResourceName, Schedule,
+    SpecDigests, containers, paths, pattern, sessions, unsupported,
 };
 use crate::api::{self, DurationString, WorkspaceHygiene};
 use crate::names::hex;
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -33,9 +33,7 @@ impl Policy {
             api::Mode::Enforce => Mode::Enforce,
         };
         let times = Times { enforced: mode == Mode::Enforce && !options.allow_short_times };
-        if let Some(every) = &spec.schedule.every {
-            duration("spec.schedule.every", every, MINUTE, 168 * HOUR, &mut faults);
-        }
+        let schedule = Schedule::parse(&spec.schedule, &mut faults);
         let root = volume_root(spec, options.home.as_deref(), &mut faults);
         let text = &spec.workspaces.pattern;
         let pattern = faults.check("spec.workspaces.pattern", text, pattern::name_pattern(text));
@@ -51,9 +49,17 @@ impl Policy {
         let resource = resource_name(resource, &mut faults);
 
         let generation = resource.1;
-        let parts = (root, pattern, sessions, keep, min_age, retention, limits);
-        let (Some(root), Some(pattern), Some(sessions), Some(keep), Some(min_age), Some(retention), Some(limits)) =
-            parts
+        let parts = (root, pattern, sessions, keep, min_age, retention, limits, schedule);
+        let (
+            Some(root),
+            Some(pattern),
+            Some(sessions),
+            Some(keep),
+            Some(min_age),
+            Some(retention),
+            Some(limits),
+            Some(schedule),
+        ) = parts
         else {
             return Err(faults.0);
         };
@@ -67,6 +73,7 @@ impl Policy {
             digests: digests(spec),
             mode,
             suspend: spec.suspend,
+            schedule,
             root,
             pattern,
             min_age,

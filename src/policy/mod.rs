@@ -14,6 +14,7 @@ mod convert;
 mod faults;
 mod paths;
 mod pattern;
+mod schedule;
 mod sessions;
 mod sql;
 mod unsupported;
@@ -24,6 +25,7 @@ mod tests;
 pub use containers::{ContainerPolicy, HealthUrl, HttpPolicy, WhenAbsent};
 pub(crate) use faults::Quoted;
 pub use faults::{PolicyFault, PolicyOptions};
+pub use schedule::{Closed, Schedule};
 
 /// What one resource asks for, validated.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub struct Policy {
     pub mode: Mode,
     /// Whether the resource is suspended.
     pub suspend: bool,
+    /// When sweeps run, and when deletion is allowed.
+    pub schedule: Schedule,
     /// The volume's root.
     pub root: PathBuf,
     /// How a directory's name yields a session id.

@@ -46,7 +46,7 @@ fn a_sound_spec_becomes_a_policy() {
 fn every_fault_is_told_not_only_the_first() {
     let told = fields(|spec| {
         spec["mode"] = "Enforce".into();
-        spec["schedule"] = json!({ "every": "200h", "timeZone": "Europe/Berlin" });
+        spec["schedule"] = json!({ "every": "200h", "timeZone": "Mars/Olympus" });
         spec["volume"] = json!({ "path": "/usr" });
         spec["workspaces"] = json!({ "pattern": "a", "minAge": "1d", "keep": ["a/b"] });
         spec["sessions"] = json!({ "liveQuery": "", "timeout": "2h", "minimumLive": 0 });
@@ -55,8 +55,8 @@ fn every_fault_is_told_not_only_the_first() {
         spec["job"] = json!({});
     });
     let expected = [
-        "spec.schedule.timeZone",
         "spec.job",
+        "spec.schedule.timeZone",
         "spec.schedule.every",
         "spec.volume.path",
         "spec.workspaces.pattern",

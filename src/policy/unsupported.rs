@@ -6,12 +6,8 @@ use crate::api::WorkspaceHygieneSpec;
 
 /// One fault for each part in use that this version does not support.
 pub(super) fn refuse(spec: &WorkspaceHygieneSpec, faults: &mut Faults) {
-    let schedule = &spec.schedule;
     let containers = spec.containers.as_ref();
     let parts = [
-        (schedule.cron.is_some(), "spec.schedule.cron", "cron expressions are", "use spec.schedule.every"),
-        (schedule.time_zone.is_some(), "spec.schedule.timeZone", "time zones are", "remove it"),
-        (schedule.windows.is_some(), "spec.schedule.windows", "windows are", "remove them"),
         (
             spec.volume.persistent_volume_claim.is_some(),
             "spec.volume.persistentVolumeClaim",

@@ -9,6 +9,7 @@ mod figures;
 pub mod journal;
 pub mod plan;
 pub mod quarantine;
+pub mod status;
 pub mod sweep;
 pub mod table;
 pub mod text;

@@ -27,6 +27,13 @@ pub struct SpecFile {
     text: Arc<str>,
 }
 
+impl SpecFile {
+    /// Where it is.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+}
+
 impl Orders for SpecFile {
     fn standing(&self) -> Result<(), String> {
         let path = self.path.display();

@@ -205,7 +205,7 @@ fn adopt_on_volume(
 fn adoption(policy: &Policy, context: &Context, observed: &Observed) -> Result<Adoption, SweepError> {
     let seen = &observed.snapshot;
     if let Some(hold) = observed.plan.held.as_ref().filter(|hold| hold.reason.kind() == HoldKind::Gate)
-        && !matches!(hold.reason, HoldReason::SpecChanged | HoldReason::Suspended)
+        && !matches!(hold.reason, HoldReason::SpecChanged | HoldReason::Suspended | HoldReason::OutsideWindow)
     {
         return Err(SweepError::Records(format!("{}: {}", hold.reason.word(), hold.message)));
     }

@@ -184,7 +184,7 @@ fn purge_blocking(
     if condemned {
         act.purge_condemned();
     }
-    Ok(Swept { id, observed, acted: act.acted })
+    Ok(Swept { id, observed, acted: act.acted, state: None })
 }
 
 fn hold(policy: &Policy, context: &Context) -> Result<Held, SweepError> {

@@ -1,8 +1,10 @@
 //! A sweep in mode Enforce: the five steps in order, with what must be remembered before and after.
 
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::held::{Held, has_folder};
+use super::last;
 use super::observing::{self, Volumes, observe_and_plan};
 use super::{Context, Fresh, Observed, Sources, SweepError, Swept, new_sweep, refuse_broken};
 use crate::act::{Act, Acted, StepError};
@@ -19,9 +21,13 @@ pub(super) fn enforce(
     sources: &Sources,
     context: &Context,
     handle: &Handle,
+    start: Timestamp,
 ) -> Result<Swept, SweepError> {
     let id = new_sweep(context);
-    let nothing_done = |observed| Ok(Swept { id: id.clone(), observed, acted: Acted::default() });
+    let nothing_done = |observed| {
+        let swept = Swept { id: id.clone(), observed, acted: Acted::default(), state: None };
+        Ok(last::tell(policy, context, swept, start))
+    };
     if !has_folder(policy)? {
         // Before anything is written to a volume that was never written to: is it one, and is it ours?
         let observed = observing::read_only(policy, sources, context, handle);
@@ -87,7 +93,11 @@ pub(super) fn enforce(
     if let Err(error) = journal::set_aside(&held.hygiene.dir) {
         tracing::warn!(%error, "no space could be set aside for the journal");
     }
-    Ok(Swept { id, observed, acted })
+    let swept = last::tell(policy, context, Swept { id, observed, acted, state: None }, start);
+    if !anothers {
+        last::keep(&held.hygiene.dir, &swept);
+    }
+    Ok(swept)
 }
 
 /// Whether what was seen shows that this volume, this database and this resource belong together: every source answered,

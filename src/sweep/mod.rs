@@ -7,13 +7,17 @@ mod answers;
 mod by_hand;
 mod enforce;
 mod held;
+mod last;
 mod observing;
+mod restoring;
 mod settling;
 
 pub use answers::{Adoption, Answered, adopt, answer, held_plan};
 pub use by_hand::{Listed, find_entries, list_quarantine, purge_now, restore_now};
+pub use last::last_state;
 pub use observing::{Observed, inspect_one};
-pub use settling::Settling;
+pub use restoring::{Returned, restore, returned};
+pub use settling::{KnownHealth, Settling};
 
 use observing::unless_stopped;
 
@@ -37,6 +41,7 @@ use crate::plan::{Violation, check};
 use crate::policy::{Mode, Policy};
 use crate::progress::Progress;
 use crate::records::{RecordsError, StateDir};
+use crate::report::status::LastState;
 use crate::stop::Stop;
 
 /// The sources a sweep asks.
@@ -166,6 +171,8 @@ pub struct Swept {
     pub observed: Observed,
     /// What came of it.
     pub acted: Acted,
+    /// The state of the resource after it; `None` where it was no sweep, but a step by hand.
+    pub state: Option<Box<LastState>>,
 }
 
 /// Observes and plans. Writes nothing.
@@ -188,24 +195,47 @@ pub async fn plan(policy: Arc<Policy>, sources: Sources, context: Context) -> Re
 /// workspace is part of the report.
 pub async fn sweep(policy: Arc<Policy>, sources: Sources, context: Context) -> Result<Swept, SweepError> {
     on_own_thread(move |handle| match policy.mode {
-        Mode::Report => {
-            let observed = observing::read_only(&policy, &sources, &context, handle);
-            refuse_broken(&policy, &observed)?;
-            let mut acted = Acted::default();
-            if let Err(why) = enforce::remember_report(&policy, &context, &observed) {
-                // Without a state directory a report is a report all the same; only the next one knows less.
-                tracing::warn!(why, "what this report saw is not remembered");
-            }
-            acted.stopped = context.stop.requested();
-            Ok(Swept { id: new_sweep(&context), observed, acted })
-        }
+        Mode::Report => report(&policy, &sources, &context, handle, true),
         Mode::Enforce => {
+            let start = context.clock.now();
             // Before the observation, which must be fresh when it is acted on.
             let sources = settling::settled(&policy, &sources, &context, handle);
-            enforce::enforce(&policy, &sources, &context, handle)
+            enforce::enforce(&policy, &sources, &context, handle, start)
         }
     })
     .await
+}
+
+/// Observes and reports, whatever the mode. Writes nothing anywhere.
+///
+/// # Errors
+/// As [`plan()`].
+pub async fn look(policy: Arc<Policy>, sources: Sources, context: Context) -> Result<Swept, SweepError> {
+    on_own_thread(move |handle| report(&policy, &sources, &context, handle, false)).await
+}
+
+/// What a sweep that changes nothing on the volume sees; `remember` writes it down in the state directory.
+fn report(
+    policy: &Policy,
+    sources: &Sources,
+    context: &Context,
+    handle: &Handle,
+    remember: bool,
+) -> Result<Swept, SweepError> {
+    let start = context.clock.now();
+    let observed = observing::read_only(policy, sources, context, handle);
+    refuse_broken(policy, &observed)?;
+    let acted = Acted { stopped: context.stop.requested(), ..Acted::default() };
+    let swept = Swept { id: new_sweep(context), observed, acted, state: None };
+    if remember && let Err(why) = enforce::remember_report(policy, context, &swept.observed) {
+        // Without a state directory a report is a report all the same; only the next one knows less.
+        tracing::warn!(why, "what this report saw is not remembered");
+    }
+    let swept = last::tell(policy, context, swept, start);
+    if remember {
+        last::keep_aside(policy, context, &swept);
+    }
+    Ok(swept)
 }
 
 fn new_sweep(context: &Context) -> SweepId {

@@ -1,7 +1,7 @@
 //! Before anything is touched the service must have been healthy for a while. A single sweep remembers nothing of it, so
 //! it looks again and again; it holds nothing meanwhile, neither the volume nor its lock.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use crate::policy::Policy;
 use crate::report::text::length;
 
 /// What a sweep does that knows nothing of how the service has been.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Settling {
     /// It looks until the service has been healthy for `containers.settle`; a look that finds it unhealthy ends that, and
     /// holds the sweep.
@@ -24,9 +24,37 @@ pub enum Settling {
     Wait,
     /// It goes on: somebody knows that the service has been well for long enough.
     Skip,
+    /// It goes by what is known already: somebody looks all the time.
+    Known(KnownHealth),
 }
 
-/// Longest time between two looks.
+/// How the service has been, as somebody sees it who looks again and again.
+#[derive(Clone, Debug)]
+pub struct KnownHealth(Arc<Mutex<HealthHistory>>);
+
+impl Default for KnownHealth {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(HealthHistory::new(LONGEST_PAUSE + LONGEST_LOOK))))
+    }
+}
+
+impl KnownHealth {
+    /// Looks once, and remembers; to be called every five seconds.
+    pub async fn look(&self, sources: &Sources, context: &Context) {
+        let asked = context.clock.uptime();
+        if let Some(health) = sources.serving(&context.stop).await
+            && !context.stop.requested()
+        {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).record(asked, &health);
+        }
+    }
+
+    fn history(&self) -> HealthHistory {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Longest time between two looks, also of somebody who looks all the time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Shortest time between two looks.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -37,7 +65,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(15);
 pub(super) fn settled(policy: &Policy, sources: &Sources, context: &Context, handle: &Handle) -> Sources {
     let mut sources = sources.clone();
     let settle = policy.containers.as_ref().map_or(Duration::ZERO, |containers| containers.settle);
-    if settle.is_zero() || policy.suspend || context.settling == Settling::Skip {
+    if settle.is_zero() || policy.suspend || matches!(context.settling, Settling::Skip) {
         return sources;
     }
     if let Err(why) = handle.block_on(wait(settle, &sources, context)) {
@@ -50,7 +78,10 @@ pub(super) fn settled(policy: &Policy, sources: &Sources, context: &Context, han
 /// Looks until the service has been healthy for `settle`. A stop ends it: whatever comes next sees it for itself.
 async fn wait(settle: Duration, sources: &Sources, context: &Context) -> Result<(), String> {
     let pause = (settle / 4).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-    let mut history = HealthHistory::new(pause + LONGEST_LOOK);
+    let mut history = match &context.settling {
+        Settling::Known(known) => known.history(),
+        Settling::Wait | Settling::Skip => HealthHistory::new(pause + LONGEST_LOOK),
+    };
     let mut shown = Shown { context, seconds: None };
     while !context.stop.requested() {
         let asked = context.clock.uptime();

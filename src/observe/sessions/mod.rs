@@ -27,6 +27,18 @@ pub trait SessionStore: Send + Sync {
 
     /// A fresh answer whether this one session is live, by `liveByIDQuery` or the wrapped `liveQuery`.
     async fn is_live(&self, id: &SessionId) -> Reading<bool>;
+
+    /// The same for several sessions, in their order; one connection and one snapshot where the store is a server.
+    async fn are_live(&self, ids: &[SessionId]) -> Reading<Vec<bool>> {
+        let mut live = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.is_live(id).await {
+                Reading::Complete(is_live) => live.push(is_live),
+                Reading::Unavailable(why) => return Reading::Unavailable(why),
+            }
+        }
+        Reading::Complete(live)
+    }
 }
 
 /// Reads the live sessions on a worker of the runtime: the thread that reads a connection then also takes its rows, where

@@ -71,9 +71,9 @@ fn all_faults_are_told_at_once_one_a_line_and_nothing_runs() {
 #[test]
 fn what_this_version_does_not_support_is_refused_by_name() {
     let mut world = world_with(1);
-    world.part("schedule", "{cron: '0 3 * * *'}");
+    world.part("limits", "{purge: {shards: 2}}");
     let ran = on(&world, &["plan"]).exits(2);
-    assert!(ran.stderr.contains("spec.schedule.cron"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("spec.limits.purge.shards"), "{}", ran.stderr);
 }
 
 #[test]

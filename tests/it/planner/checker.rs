@@ -73,7 +73,7 @@ fn promise_of_hold(reason: HoldReason) -> &'static [u8] {
         HoldReason::RecordsDamaged => &[14],
         HoldReason::MissingRight | HoldReason::NotTheSame | HoldReason::AwaitsApproval => &[8],
         HoldReason::NearMatches | HoldReason::UnusableIds => &[7],
-        HoldReason::Suspended | HoldReason::SpecChanged => &[11],
+        HoldReason::Suspended | HoldReason::OutsideWindow | HoldReason::SpecChanged => &[11],
         HoldReason::NoCanary | HoldReason::StaleSessions | HoldReason::TooFewLiveSessions => &[3],
         HoldReason::SessionsDropped => &[3],
         HoldReason::ServiceUnhealthy => &[13],

@@ -365,10 +365,24 @@ impl<E: Engine> SessionStore for Server<E> {
     }
 
     async fn is_live(&self, id: &SessionId) -> Reading<bool> {
+        match self.are_live(std::slice::from_ref(id)).await {
+            Reading::Complete(live) => Reading::Complete(live.first().copied().unwrap_or(true)),
+            Reading::Unavailable(why) => Reading::Unavailable(why),
+        }
+    }
+
+    async fn are_live(&self, ids: &[SessionId]) -> Reading<Vec<bool>> {
         let doing = Doing::new();
         let asked = self.in_time(&doing, async {
             let mut snapshot = self.begin(&doing).await?;
-            let live = self.ask(id, &mut *snapshot).await;
+            let ask = async {
+                let mut live = Vec::with_capacity(ids.len());
+                for id in ids {
+                    live.push(self.ask(id, &mut *snapshot).await?);
+                }
+                Ok(live)
+            };
+            let live = ask.await;
             end(snapshot, live).await
         });
         asked.await.into()

@@ -1,0 +1,316 @@
+//! One resource of the loop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Shared;
+use super::specs::{Current, Specs};
+use crate::api::WorkspaceHygiene;
+use crate::clock::after;
+use crate::names::id_hash;
+use crate::policy::{Mode, Policy};
+use crate::report::status::LastState;
+use crate::spec::Loaded;
+use crate::stop::Stop;
+use crate::sweep::{self, Context, KnownHealth, Returned, Settling, Sources, SweepError, Swept};
+
+/// Time between two looks at the health of the service: half of what an answer may be old.
+const HEALTH: Duration = Duration::from_secs(5);
+/// First pause after a sweep that failed; it doubles with each that follows.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+/// Longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// How long a sweep may take to step aside for what is needed again.
+const ASIDE: Duration = Duration::from_secs(30);
+
+/// The task of one resource.
+pub(super) struct Resource {
+    spec: WorkspaceHygiene,
+    stop: Stop,
+    wake: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Resource {
+    pub(super) fn start(shared: Arc<Shared>, specs: Arc<Specs>, loaded: Loaded, stop: &Stop) -> Self {
+        let (stop, wake) = (stop.child(), Arc::new(Notify::new()));
+        let spec = loaded.resource.clone();
+        let work = Work::new(shared, specs, loaded, stop.clone(), Arc::clone(&wake));
+        Self { spec, stop, wake, task: tokio::spawn(work.run()) }
+    }
+
+    pub(super) fn spec(&self) -> &WorkspaceHygiene {
+        &self.spec
+    }
+
+    pub(super) fn sweep_now(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Asks it to stop, and waits for it.
+    pub(super) async fn end(mut self, patience: Duration) {
+        self.stop.request();
+        if timeout(patience, &mut self.task).await.is_err() {
+            tracing::warn!(name = self.spec.metadata.name, "a file-system call does not return; it is left behind");
+            self.task.abort();
+        }
+    }
+}
+
+/// What the task of one resource knows.
+struct Work {
+    shared: Arc<Shared>,
+    policy: Arc<Policy>,
+    sources: Sources,
+    orders: Arc<Current>,
+    stop: Stop,
+    wake: Arc<Notify>,
+    health: KnownHealth,
+    state: LastState,
+    /// Failures in a row.
+    failures: u32,
+    /// From when on the volume may be changed.
+    may_change: Instant,
+}
+
+impl Work {
+    fn new(shared: Arc<Shared>, specs: Arc<Specs>, loaded: Loaded, stop: Stop, wake: Arc<Notify>) -> Self {
+        let file = loaded.file.as_ref().map(|file| PathBuf::from(file.path()));
+        let policy = Arc::new(loaded.policy);
+        let sources = shared.parts.sources(&policy);
+        let may_change = Instant::now() + shared.pace.startup_delay;
+        let orders = Arc::new(Current { specs, file });
+        let (health, state) = (KnownHealth::default(), LastState::default());
+        Self { shared, policy, sources, orders, stop, wake, health, state, failures: 0, may_change }
+    }
+
+    fn context(&self, stop: &Stop) -> Context {
+        Context {
+            orders: Arc::clone(&self.orders) as _,
+            settling: Settling::Known(self.health.clone()),
+            ..self.shared.parts.context(&self.policy, stop)
+        }
+    }
+
+    async fn run(mut self) {
+        let mut watch = JoinSet::new();
+        if self.policy.containers.is_some() {
+            watch.spawn(look_at_health(self.health.clone(), self.sources.clone(), self.context(&self.stop)));
+        }
+        let context = self.context(&self.stop);
+        if let Ok(Some(state)) = sweep::last_state(Arc::clone(&self.policy), context.clone()).await {
+            self.state = state;
+        }
+        let mut due = context.clock.now();
+        let mut next_restore = Instant::now() + self.shared.pace.restore_every;
+        loop {
+            let now = context.clock.now();
+            let left = Duration::try_from(due.duration_since(now)).unwrap_or_default();
+            // The time of day may be set meanwhile: what is due is looked at again.
+            let look_again = Instant::now() + left.min(Duration::from_secs(30));
+            tokio::select! {
+                () = stopped(&self.stop) => return,
+                () = self.wake.notified() => due = context.clock.now(),
+                () = sleep_until(next_restore) => {
+                    next_restore = Instant::now() + self.shared.pace.restore_every;
+                    self.restore().await;
+                }
+                () = sleep_until(look_again) => {}
+            }
+            if context.clock.now() >= due && !self.stop.requested() {
+                let again = self.sweep(&mut next_restore).await;
+                let now = context.clock.now();
+                due = if again { now } else { self.next(due, now) };
+                self.state.status.next_sweep_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(due));
+                self.shared.audience.due(&self.policy, &self.state);
+            }
+        }
+    }
+
+    /// When the next sweep is due that follows the one due at `last`.
+    fn next(&self, last: Timestamp, now: Timestamp) -> Timestamp {
+        let name = &self.policy.resource;
+        let spread = self.policy.schedule.spread();
+        // Always the same for a resource, so that its sweeps keep their distance.
+        let share = id_hash(&format!("{}/{}", name.namespace, name.name)) % 1000;
+        let offset = spread.mul_f64(f64::from(u16::try_from(share).unwrap_or(0)) / 1000.0);
+        let first = self.state.sweeps.len() <= 1;
+        let by_schedule = self.policy.schedule.next(last, now).unwrap_or(Timestamp::MAX);
+        let by_schedule = if first { after(by_schedule, offset) } else { by_schedule };
+        if self.failures == 0 {
+            // While nothing may be changed yet a sweep only reports: the first that may follows right then.
+            let wait = self.may_change.saturating_duration_since(Instant::now());
+            return if wait.is_zero() { by_schedule } else { by_schedule.min(after(now, wait)) };
+        }
+        let pause = FIRST_PAUSE.saturating_mul(1 << (self.failures - 1).min(16)).min(LONGEST_PAUSE);
+        // Up to half as long again, so that those that failed together do not come back together.
+        let jitter = f64::from(u16::try_from(now.subsec_nanosecond() as u32 % 1000).unwrap_or(0)) / 2000.0;
+        by_schedule.max(after(now, pause.mul_f64(1.0 + jitter)))
+    }
+
+    /// Runs one sweep; meanwhile what is needed again makes it step aside. Whether another is due at once.
+    async fn sweep(&mut self, next_restore: &mut Instant) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let Ok(_place) = shared.places.acquire().await else { return false };
+        let volume = Arc::clone(shared.volumes.lock().await.entry(self.policy.root.clone()).or_default());
+        let _volume = volume.lock().await;
+        if self.stop.requested() {
+            return false;
+        }
+        let begun = Instant::now();
+        let stop = self.stop.child();
+        let context = self.context(&stop);
+        let (policy, sources) = (Arc::clone(&self.policy), self.sources.clone());
+        let only_looks = Instant::now() < self.may_change;
+        let mut sweeping = JoinSet::new();
+        sweeping.spawn(async move {
+            if only_looks {
+                sweep::look(policy, sources, context).await
+            } else {
+                sweep::sweep(policy, sources, context).await
+            }
+        });
+        let mut aside: Option<Returned> = None;
+        let ended = loop {
+            tokio::select! {
+                ended = sweeping.join_next() => break ended,
+                () = sleep_until(*next_restore), if aside.is_none() => {
+                    *next_restore = Instant::now() + self.shared.pace.restore_every;
+                    aside = self.returned().await;
+                    if aside.is_some() {
+                        tracing::info!("a workspace is needed again: the sweep steps aside");
+                        stop.request();
+                    }
+                }
+            }
+        };
+        let took = begun.elapsed();
+        match ended {
+            Some(Ok(Ok(swept))) => self.swept(swept, only_looks, took),
+            Some(Ok(Err(error))) => self.failed(&error.to_string()),
+            _ => self.failed(&SweepError::Died.to_string()),
+        }
+        match aside {
+            Some(wanted) => {
+                self.put_back(wanted).await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn swept(&mut self, mut swept: Swept, only_looked: bool, took: Duration) {
+        let Some(state) = swept.state.take() else { return };
+        // What was reported since this service began may be newer than what is kept.
+        let mut state = *state;
+        if only_looked && self.policy.mode == Mode::Enforce && state.status.hold.is_none() {
+            let wait = self.may_change.saturating_duration_since(Instant::now());
+            state.starting(crate::report::text::length(Duration::from_secs(wait.as_secs())));
+        }
+        let unavailable = swept
+            .observed
+            .plan
+            .held
+            .as_ref()
+            .is_some_and(|hold| hold.reason == crate::plan::HoldReason::SourceUnavailable);
+        self.failures = if unavailable { self.failures.saturating_add(1) } else { 0 };
+        let name = &self.policy.resource;
+        let (plan, acted) = (&swept.observed.plan, &swept.acted);
+        tracing::info!(
+            namespace = name.namespace,
+            name = name.name,
+            sweep = %swept.id,
+            seconds = took.as_secs_f64(),
+            workspaces = plan.workspaces,
+            orphans = plan.orphans,
+            quarantined = acted.quarantined.len(),
+            restored = acted.restored.len(),
+            purged = acted.purged.len(),
+            errors = acted.errors.len(),
+            held = plan.held.as_ref().map(|hold| hold.reason.word()),
+            "swept"
+        );
+        for error in &acted.errors {
+            tracing::warn!(step = error.step, what = error.name, "{}", error.message);
+        }
+        let before = self.state.status.hold.as_ref().map(|hold| &hold.reason);
+        if let Some(hold) = &state.status.hold
+            && before != Some(&hold.reason)
+        {
+            tracing::warn!(
+                namespace = name.namespace,
+                name = name.name,
+                reason = hold.reason,
+                "held: {}",
+                hold.message
+            );
+        } else if before.is_some() && state.status.hold.is_none() {
+            tracing::info!(namespace = name.namespace, name = name.name, "no longer held");
+        }
+        self.state = state;
+        self.shared.audience.swept(&self.policy, &swept, &self.state, took);
+    }
+
+    fn failed(&mut self, why: &str) {
+        self.failures = self.failures.saturating_add(1);
+        let name = &self.policy.resource;
+        tracing::error!(namespace = name.namespace, name = name.name, "the sweep failed: {why}");
+        let now = self.context(&self.stop).clock.now();
+        self.state = self.state.after_failure(&self.policy, why, now);
+        self.shared.audience.failed(&self.policy, why, &self.state);
+    }
+
+    /// Which quarantined workspaces are needed again; `None` where none is.
+    async fn returned(&self) -> Option<Returned> {
+        let looked = sweep::returned(Arc::clone(&self.policy), self.sources.clone(), self.context(&self.stop)).await;
+        match looked {
+            Ok(returned) => (!returned.is_empty()).then_some(returned),
+            Err(why) => {
+                tracing::debug!(%why, "whether anything in quarantine is needed again is not known");
+                None
+            }
+        }
+    }
+
+    /// The pass between two sweeps.
+    async fn restore(&self) {
+        if Instant::now() < self.may_change {
+            return;
+        }
+        let Some(wanted) = self.returned().await else { return };
+        let volume = Arc::clone(self.shared.volumes.lock().await.entry(self.policy.root.clone()).or_default());
+        let _volume = volume.lock().await;
+        self.put_back(wanted).await;
+    }
+
+    async fn put_back(&self, wanted: Returned) {
+        let context = Context { lock_timeout: ASIDE, ..self.context(&self.stop) };
+        match sweep::restore(Arc::clone(&self.policy), self.sources.clone(), context, wanted).await {
+            Ok(acted) => {
+                for error in &acted.errors {
+                    tracing::warn!(step = error.step, what = error.name, "{}", error.message);
+                }
+            }
+            Err(why) => tracing::warn!(%why, "what is needed again could not be put back; it is tried again"),
+        }
+    }
+}
+
+async fn look_at_health(health: KnownHealth, sources: Sources, context: Context) {
+    while !context.stop.requested() {
+        health.look(&sources, &context).await;
+        tokio::time::sleep(HEALTH).await;
+    }
+}
+
+async fn stopped(stop: &Stop) {
+    while !stop.requested() {
+        tokio::time::sleep(super::TICK).await;
+    }
+}

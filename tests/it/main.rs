@@ -12,6 +12,7 @@ mod model;
 mod planner;
 mod purge;
 mod servers;
+mod service;
 mod sessions;
 mod sessions_sqlite;
 mod spec;

@@ -14,7 +14,7 @@ use workspace_hygiene::policy::Policy;
 
 use super::oracle::plain;
 use super::past::{EVERYTHING, Past};
-use super::specs::SHAPES;
+use super::specs::{CASES, SHAPES};
 use super::tape::in_every_world;
 use super::world::{HOUR, SECOND, World, victims};
 
@@ -123,6 +123,7 @@ fn confirmed(world: &World, policy: &Policy) -> BTreeSet<EntryName> {
     open = World { canary, freshest, healthy, highest_live, spent, past, missing_right, ..open };
     let mut policy = policy.clone();
     (policy.suspend, policy.sessions.minimum_live) = (false, 1);
+    policy.schedule = CASES[0].policy.schedule.clone();
     (policy.limits.per_sweep, policy.limits.budget.directories) = (u32::MAX, u32::MAX);
     policy.limits.budget.bytes = u64::MAX;
     (policy.limits.breaker.max_orphans, policy.limits.breaker.max_orphan_percent) = (u32::MAX, 100);

@@ -38,6 +38,8 @@ pub struct Spec {
     pub enforce: bool,
     pub keep_files: bool,
     pub any_activity: bool,
+    /// The hour of the day, in UTC, in which deletion is allowed.
+    pub window: Option<u8>,
 }
 
 pub const SHAPES: [Shape; 5] = [
@@ -91,6 +93,7 @@ const PLAIN: Spec = Spec {
     enforce: true,
     keep_files: true,
     any_activity: true,
+    window: None,
 };
 
 /// A spec and the policy that is made of it.
@@ -133,12 +136,17 @@ fn mixture(n: u64) -> Spec {
         enforce: roll(4) != 0,
         keep_files: roll(4) != 0,
         any_activity: roll(4) != 0,
+        window: [None, None, None, None, None, None, None, None, None, None, Some(0), Some(12)][roll(12)],
     }
 }
 
 impl Spec {
     /// The policy, by way of the resource.
     pub fn policy(&self) -> Policy {
+        let mut schedule = json!({"every": "15m"});
+        if let Some(hour) = self.window {
+            schedule["windows"] = json!([{"start": format!("0 {hour} * * *"), "duration": "1h"}]);
+        }
         let resource: WorkspaceHygiene = serde_json::from_value(json!({
             "apiVersion": "hygiene.dev/v1alpha1",
             "kind": "WorkspaceHygiene",
@@ -146,6 +154,7 @@ impl Spec {
             "spec": {
                 "mode": if self.enforce { "Enforce" } else { "Report" },
                 "suspend": self.suspend,
+                "schedule": schedule,
                 "volume": {"path": "/mnt/efs/workspaces"},
                 "workspaces": {
                     "pattern": SHAPES[self.shape].pattern,

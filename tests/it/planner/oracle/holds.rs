@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use workspace_hygiene::observe::{Reading, WalkOutcome};
 
 use super::super::past::{Bound, DATABASE, EVERYTHING, OWNER, ROOT};
-use super::super::world::{Kept, Place, SECOND, World};
+use super::super::world::{HOUR, Kept, Place, SECOND, World};
 use super::{Known, ns, plain};
 
 /// What a person may let orphans through in spite of. Whatever else holds lets nothing through.
@@ -82,15 +82,17 @@ impl World {
         stored.into_iter().chain(applying(&self.anomalies(counted))).collect()
     }
 
-    fn gates(&self) -> [(&'static str, &'static str, bool); 8] {
+    fn gates(&self) -> [(&'static str, &'static str, bool); 9] {
         let spec = self.spec();
         let live = self.distinct_live();
         let staleness = i128::from(spec.staleness_s) * SECOND;
+        let hour_of_day = ns(self.now).div_euclid(HOUR) % 24;
         [
             ("Gate", "SourceUnavailable", !self.down.is_empty()),
             ("Gate", "VolumeEmpty", self.places.is_empty()),
             ("Gate", "MissingRight", self.missing_right),
             ("Gate", "Suspended", spec.suspend),
+            ("Gate", "OutsideWindow", spec.window.is_some_and(|hour| i128::from(hour) != hour_of_day)),
             ("Gate", "NoCanary", self.canary == Some(false)),
             ("Gate", "StaleSessions", self.freshest.is_some_and(|time| (ns(time) - ns(self.now)).abs() > staleness)),
             ("Gate", "TooFewLiveSessions", live == 0 || live < i128::from(spec.minimum_live)),

@@ -1,0 +1,177 @@
+//! The loop.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::Running;
+use crate::fuse::Op;
+use crate::world::{DAY, World, id, manifest};
+
+/// A service that changes things at once.
+const AT_ONCE: [&str; 4] = ["--startup-delay", "0s", "--restore-every", "200ms"];
+
+/// A world with so many orphans that the service sweeps.
+fn orphans(count: u32) -> World {
+    let mut world = World::new();
+    world.part("schedule", "{every: 1m}");
+    (1..=count).for_each(|n| drop(world.workspace(&id(n), 30 * DAY)));
+    world.workspace("aaaaaaaa-0000-4000-8000-000000000000", 30 * DAY);
+    world
+}
+
+#[test]
+fn the_first_report_comes_at_once_and_changes_nothing_before_the_delay_is_over() {
+    let world = orphans(2);
+    world.spec_file();
+    let before = manifest(&world.root());
+    let mut service = Running::start(&world, &["--startup-delay", "3s"]);
+    service.wait("first report", |service| !service.sweeps().is_empty());
+    assert_eq!((&service.sweeps()[0]["orphans"], &service.sweeps()[0]["quarantined"]), (&2.into(), &0.into()));
+    assert_eq!(manifest(&world.root()), before);
+    service.wait("second sweep", |service| service.sweeps().len() > 1);
+    assert_eq!(service.sweeps()[1]["quarantined"], 2);
+    assert!(!world.root().join(id(1)).exists());
+    let begun = Instant::now();
+    assert_eq!(service.stop().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn what_is_needed_again_is_put_back_between_two_sweeps_whatever_holds_deletion() {
+    let mut world = orphans(1);
+    world.spec_file();
+    world.sweep();
+    assert!(!world.root().join(id(1)).exists());
+    world.part("suspend", "true");
+    world.spec_file();
+    let mut service = Running::start(&world, &AT_ONCE);
+    service.wait("sweep", |service| !service.sweeps().is_empty());
+    assert_eq!(service.sweeps()[0]["held"], "Suspended");
+    world.set_live(&id(1), true);
+    service.wait("restore", |_| world.root().join(id(1)).exists());
+    assert_eq!(service.sweeps().len(), 1, "it did not wait for the next sweep");
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_sweep_steps_aside_for_what_is_needed_again() {
+    let mut world = World::on_fuse();
+    world.part("schedule", "{every: 1m}");
+    world.workspace(&id(3), 30 * DAY);
+    world.workspace("aaaaaaaa-0000-4000-8000-000000000000", 30 * DAY);
+    world.spec_file();
+    world.sweep();
+    assert_eq!(world.quarantined_trees().len(), 1);
+    world.workspace(&id(4), 30 * DAY);
+    // The sweep goes on for as long as the test likes. A rename that hangs would keep everybody out of the root.
+    let hang = world.fuse().control().on(Op::Fsync, "lock").times(1).hang();
+    let mut service = Running::start(&world, &AT_ONCE);
+    hang.wait_until_reached();
+    world.set_live(&id(3), true);
+    service.wait("request", |service| {
+        service.lines().iter().any(|line| line["message"] == "a workspace is needed again: the sweep steps aside")
+    });
+    hang.release();
+    service.wait("restore", |_| world.root().join(id(3)).exists());
+    service.wait("next sweep", |service| service.sweeps().len() > 1);
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_spec_that_changes_is_taken_over_and_a_wrong_one_is_told_and_changes_nothing() {
+    let mut world = orphans(1);
+    world.part("mode", "Report");
+    world.spec_file();
+    let mut service = Running::start(&world, &AT_ONCE);
+    service.wait("sweep", |service| !service.sweeps().is_empty());
+    fs::write(world.path("spec.yaml"), "apiVersion: hygiene.dev/v1alpha1\nkind: Nonsense\n").unwrap();
+    let told = |service: &Running, what: &str| {
+        service.lines().iter().any(|line| line["message"].as_str().unwrap().contains(what))
+    };
+    service.wait("fault", |service| told(service, "cannot be taken over"));
+    service.signal(Signal::HUP);
+    service.wait("sweep by the old spec", |service| service.sweeps().len() > 1);
+    world.part("mode", "Enforce");
+    world.spec_file();
+    service.wait("quarantining by the new spec", |_| !world.root().join(id(1)).exists());
+    assert!(told(&service, "the resource's spec"));
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_source_that_fails_is_tried_again_and_the_loop_lives_on() {
+    let world = orphans(1);
+    world.spec_file();
+    fs::rename(world.path("sessions.db"), world.path("away.db")).unwrap();
+    let mut service = Running::start(&world, &AT_ONCE);
+    service.wait("sweep", |service| !service.sweeps().is_empty());
+    assert_eq!(service.sweeps()[0]["held"], "SourceUnavailable");
+    fs::rename(world.path("away.db"), world.path("sessions.db")).unwrap();
+    service.signal(Signal::HUP);
+    service.wait("quarantining", |_| !world.root().join(id(1)).exists());
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_request_to_stop_is_heeded_before_the_next_call() {
+    let mut world = World::on_fuse();
+    world.part("schedule", "{every: 1m}");
+    (1..=3).for_each(|n| drop(world.workspace(&id(n), 30 * DAY)));
+    world.workspace("aaaaaaaa-0000-4000-8000-000000000000", 30 * DAY);
+    world.spec_file();
+    let hang = world.fuse().control().on(Op::Rename, &id(2)).times(1).hang();
+    let mut service = Running::start(&world, &AT_ONCE);
+    hang.wait_until_reached();
+    service.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(300));
+    hang.release();
+    assert_eq!(service.child.wait().unwrap().code(), Some(0));
+    assert!(world.root().join(id(3)).exists(), "a step was begun after the request");
+}
+
+#[test]
+fn one_off_commands_work_beside_it() {
+    let mut world = World::fresh();
+    world.part("schedule", "{every: 1m}");
+    world.workspace(&id(1), 30 * DAY);
+    world.workspace("aaaaaaaa-0000-4000-8000-000000000000", 30 * DAY);
+    let spec = world.spec_file();
+    let mut service = Running::start(&world, &AT_ONCE);
+    let beside = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hygiene"));
+        command
+            .args(args)
+            .args(["--unsafe-short-times", "-f"])
+            .arg(&spec)
+            .env("HYGIENE_STATE_DIR", world.path("state"));
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), text)
+    };
+    service.wait("hold", |service| service.sweeps().last().is_some_and(|sweep| sweep["held"] == "AwaitsApproval"));
+    let (code, text) = beside(&["status", "-o", "json"]);
+    assert_eq!(code, Some(0), "{text}");
+    let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let hash = status["hold"]["planHash"].as_str().unwrap().to_owned();
+    let ready = status["conditions"].as_array().unwrap().iter().find(|one| one["type"] == "Ready").unwrap();
+    assert_eq!(ready["status"], "True", "{text}");
+    let (code, text) = beside(&["approve", &hash]);
+    assert_eq!(code, Some(0), "{text}");
+    service.signal(Signal::HUP);
+    service.wait("quarantining", |_| !world.root().join(id(1)).exists());
+    for args in [
+        &["explain", "aaaaaaaa-0000-4000-8000-000000000000"] as &[_],
+        &["journal"],
+        &["status"],
+        &["quarantine", "list"],
+    ] {
+        let (code, text) = beside(args);
+        assert_eq!(code, Some(0), "{args:?}: {text}");
+    }
+    let (code, text) = beside(&["quarantine", "restore", &id(1), "--lock-timeout", "10s"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(world.root().join(id(1)).exists());
+    assert_eq!(service.stop().code(), Some(0));
+}

@@ -2,8 +2,8 @@
 //! Labels are bounded: resources, and words of our own.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -12,7 +12,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::VERSION;
 use super::board::{Board, ResourceView};
@@ -23,6 +23,7 @@ use crate::report::documents::Counts;
 use crate::sweep::Swept;
 
 type Labels = Vec<(&'static str, String)>;
+type Float = Gauge<f64, AtomicU64>;
 type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 
 /// Metrics of the service. Shared; every method takes a short lock.
@@ -153,25 +154,25 @@ impl Metrics {
     }
 
     fn process(&self, page: &mut Page, board: &Board, pulse: &Pulse) {
-        let one = |value: f64| [(Labels::new(), value)];
         let state = pulse.state();
         let version = vec![("version", VERSION.to_owned())];
         page.gauge("build_info", "What runs", None, [(version, 1.0)]);
         let ready = f64::from(u8::from(board.is_ready()));
-        page.gauge("ready", "Whether specs are loaded and each was tried", None, one(ready));
+        page.single("ready", "Whether specs are loaded and each was tried", None, ready);
         let fault = f64::from(u8::from(board.fault_now().is_some()));
-        page.gauge("spec_fault", "Whether a newer spec could not be taken over", None, one(fault));
+        page.single("spec_fault", "Whether a newer spec could not be taken over", None, fault);
         let seconds = |ms: u64| ms as f64 / 1e3;
         let what = "How overdue the next beat of the async runtime is";
-        page.gauge("event_loop_lag", what, Some(Unit::Seconds), one(seconds(state.lag_ms)));
+        page.single("event_loop_lag", what, Some(Unit::Seconds), seconds(state.lag_ms));
         let what = "How long ago the last beat of the async runtime was";
-        page.gauge("event_loop_last_tick_age", what, Some(Unit::Seconds), one(seconds(state.last_tick_age_ms)));
+        page.single("event_loop_last_tick_age", what, Some(Unit::Seconds), seconds(state.last_tick_age_ms));
         if let Some((usage, limit, warn)) = *locked(&self.memory) {
             let what = "Memory in use by the cgroup, less inactive page cache";
-            page.gauge("memory_usage", what, Some(Unit::Bytes), one(usage as f64));
-            let limit = limit.map(|limit| (Labels::new(), limit as f64));
-            page.gauge("memory_limit", "Memory limit", Some(Unit::Bytes), limit);
-            page.gauge("memory_warn", "Usage from which on it warns", Some(Unit::Bytes), one(warn as f64));
+            page.single("memory_usage", what, Some(Unit::Bytes), usage as f64);
+            if let Some(limit) = limit {
+                page.single("memory_limit", "Memory limit", Some(Unit::Bytes), limit as f64);
+            }
+            page.single("memory_warn", "Usage from which on it warns", Some(Unit::Bytes), warn as f64);
         }
     }
 
@@ -209,7 +210,7 @@ impl Metrics {
 }
 
 /// What the board shows.
-fn shown(page: &mut Page, views: &[std::sync::Arc<ResourceView>]) {
+fn shown(page: &mut Page, views: &[Arc<ResourceView>]) {
     let mut each = |name, what, unit: Option<Unit>, of: fn(&ResourceView) -> Option<f64>| {
         page.gauge(name, what, unit, views.iter().filter_map(|view| Some((of_view(view), of(view)?))));
     };
@@ -256,13 +257,24 @@ struct Page(Registry);
 
 impl Page {
     fn gauge(&mut self, name: &str, what: &str, unit: Option<Unit>, rows: impl IntoIterator<Item = (Labels, f64)>) {
-        let family = Family::<Labels, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+        let family = Family::<Labels, Float>::default();
         for (labels, value) in rows {
             family.get_or_create(&labels).set(value);
         }
+        self.register(name, what, unit, family);
+    }
+
+    /// A gauge of the process itself, without labels.
+    fn single(&mut self, name: &str, what: &str, unit: Option<Unit>, value: f64) {
+        let gauge = Float::default();
+        gauge.set(value);
+        self.register(name, what, unit, gauge);
+    }
+
+    fn register(&mut self, name: &str, what: &str, unit: Option<Unit>, metric: impl Metric) {
         match unit {
-            Some(unit) => self.0.register_with_unit(name, what, unit, family),
-            None => self.0.register(name, what, family),
+            Some(unit) => self.0.register_with_unit(name, what, unit, metric),
+            None => self.0.register(name, what, metric),
         }
     }
 

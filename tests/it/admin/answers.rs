@@ -213,11 +213,7 @@ fn promtool_reads_the_metrics() {
     served.metrics.failed(&resource());
     served.metrics.source(&resource(), "sessions", Duration::from_millis(20), true);
     let mut promtool = Command::new("promtool");
-    promtool
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut promtool = promtool.spawn().expect("promtool, of Debian's package prometheus: scripts/setup installs it");
     promtool.stdin.take().unwrap().write_all(served.get("/metrics").body.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();

@@ -5,6 +5,7 @@
 //! runs a sweep calls it there. Nothing in this crate may delete a directory of a volume by any other way.
 
 pub mod act;
+pub mod admin;
 pub mod api;
 pub mod cli;
 pub mod clock;

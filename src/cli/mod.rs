@@ -9,6 +9,7 @@ mod completions;
 mod crd;
 mod exit;
 mod explain;
+mod healthcheck;
 mod journal;
 mod man;
 mod options;
@@ -82,6 +83,7 @@ enum Command {
     Quarantine(quarantine::Quarantine),
     Journal(journal::Journal),
     Purge(purge::Purge),
+    Healthcheck(healthcheck::Healthcheck),
     Crd(crd::Crd),
     Completions(completions::Completions),
     Man(man::Man),
@@ -104,6 +106,7 @@ impl Cli {
             Command::Quarantine(command) => run.block_on(command.run(&run)),
             Command::Journal(command) => run.block_on(command.run(&run)),
             Command::Purge(command) => command.run(&run),
+            Command::Healthcheck(command) => run.block_on(command.run()),
             Command::Crd(command) => command.run(&run),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods)] // a test is an entry point: it may ask for the time
 
+mod admin;
 mod cli;
 mod containers_http;
 mod fuse;

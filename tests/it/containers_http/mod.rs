@@ -2,7 +2,7 @@
 
 mod acting;
 mod answers;
-mod server;
+pub mod server;
 mod settle;
 mod tls;
 

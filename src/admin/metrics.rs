@@ -1,0 +1,319 @@
+//! Metrics as OpenMetrics text. What is counted is kept here by resource; the rest is read off the board when somebody asks.
+//! Labels are bounded: resources, and words of our own.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+use super::VERSION;
+use super::board::{Board, ResourceView};
+use super::pulse::Pulse;
+use crate::api::SizeString;
+use crate::policy::ResourceName;
+use crate::report::documents::Counts;
+use crate::sweep::Swept;
+
+type Labels = Vec<(&'static str, String)>;
+type Float = Gauge<f64, AtomicU64>;
+type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
+
+/// Metrics of the service. Shared; every method takes a short lock.
+#[derive(Debug)]
+pub struct Metrics {
+    resources: Mutex<BTreeMap<ResourceName, Counted>>,
+    sweep_seconds: Histograms,
+    source_seconds: Histograms,
+    memory: Mutex<Option<(u64, Option<u64>, u64)>>,
+}
+
+/// What was counted of one resource.
+#[derive(Clone, Debug, Default)]
+struct Counted {
+    sweeps: BTreeMap<&'static str, u64>,
+    /// Of the last sweep, by verdict and reason.
+    verdicts: BTreeMap<(&'static str, &'static str), u64>,
+    orphans: Option<u64>,
+    quarantined: u64,
+    restored: u64,
+    condemned: u64,
+    purged: u64,
+    purged_entries: u64,
+    purged_bytes: u64,
+    /// By step.
+    errors: BTreeMap<&'static str, u64>,
+    /// By kind of source: answers that were no answer.
+    source_errors: BTreeMap<&'static str, u64>,
+}
+
+/// A sweep takes from a moment to hours.
+fn sweep_buckets() -> Histogram {
+    Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0])
+}
+
+/// A source answers at once or within its time-out, 60 s as a rule.
+fn source_buckets() -> Histogram {
+    Histogram::new([0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Metrics that have counted nothing yet.
+    pub fn new() -> Self {
+        Self {
+            resources: Mutex::default(),
+            sweep_seconds: Family::new_with_constructor(sweep_buckets),
+            source_seconds: Family::new_with_constructor(source_buckets),
+            memory: Mutex::default(),
+        }
+    }
+
+    /// Counts a sweep that ended with a report.
+    pub fn swept(&self, resource: &ResourceName, swept: &Swept, took: Duration) {
+        let acted = &swept.acted;
+        let result = if acted.stopped {
+            "Stopped"
+        } else if !acted.errors.is_empty() {
+            "Failed"
+        } else if swept.observed.plan.held.is_some() || acted.paused.is_some() {
+            "Held"
+        } else {
+            "Completed"
+        };
+        self.sweep_seconds.get_or_create(&named(resource)).observe(took.as_secs_f64());
+        let counts = Counts::of(&swept.observed.plan);
+        let keep = counts.keep.into_iter().map(|(reason, n)| (("Keep", reason), n));
+        let verdicts = keep.chain(counts.quarantine.into_iter().map(|(reason, n)| (("Quarantine", reason), n)));
+        let mut resources = locked(&self.resources);
+        let counted = resources.entry(resource.clone()).or_default();
+        *counted.sweeps.entry(result).or_default() += 1;
+        counted.verdicts = verdicts.collect();
+        counted.orphans = Some(swept.observed.plan.orphans);
+        counted.quarantined += acted.quarantined.len() as u64;
+        counted.restored += acted.restored.len() as u64;
+        counted.condemned += acted.condemned.len() as u64;
+        counted.purged += acted.purged.len() as u64;
+        counted.purged_entries += acted.reclaimed.entries;
+        counted.purged_bytes += acted.reclaimed.bytes;
+        for error in &acted.errors {
+            *counted.errors.entry(error.step).or_default() += 1;
+        }
+    }
+
+    /// Counts a sweep that ended without a report.
+    pub fn failed(&self, resource: &ResourceName) {
+        *locked(&self.resources).entry(resource.clone()).or_default().sweeps.entry("Failed").or_default() += 1;
+    }
+
+    /// Counts an answer of a source, or that there was none.
+    pub fn source(&self, resource: &ResourceName, kind: &'static str, took: Duration, ok: bool) {
+        self.source_seconds.get_or_create(&with(named(resource), "kind", kind)).observe(took.as_secs_f64());
+        let mut resources = locked(&self.resources);
+        *resources.entry(resource.clone()).or_default().source_errors.entry(kind).or_default() += u64::from(!ok);
+    }
+
+    /// Forgets a resource that is not there any more.
+    pub fn forget(&self, resource: &ResourceName) {
+        let counted = locked(&self.resources).remove(resource).unwrap_or_default();
+        self.sweep_seconds.remove(&named(resource));
+        for kind in counted.source_errors.keys() {
+            self.source_seconds.remove(&with(named(resource), "kind", *kind));
+        }
+    }
+
+    /// Usage, limit and threshold as the memory monitor saw them last; `None` where nothing tells any more.
+    pub(super) fn memory(&self, seen: Option<(u64, Option<u64>, u64)>) {
+        *locked(&self.memory) = seen;
+    }
+
+    /// Everything, as OpenMetrics text.
+    pub fn text(&self, board: &Board, pulse: &Pulse) -> String {
+        let mut page = Page(Registry::with_prefix("hygiene"));
+        self.process(&mut page, board, pulse);
+        self.counted(&mut page);
+        shown(&mut page, &board.views());
+        let mut text = String::new();
+        // Writing into memory does not fail.
+        if encode(&mut text, &page.0).is_err() {
+            return "# EOF\n".into();
+        }
+        text
+    }
+
+    fn process(&self, page: &mut Page, board: &Board, pulse: &Pulse) {
+        let state = pulse.state();
+        let version = vec![("version", VERSION.to_owned())];
+        page.gauge("build_info", "What runs", None, [(version, 1.0)]);
+        let ready = f64::from(u8::from(board.is_ready()));
+        page.single("ready", "Whether specs are loaded and each was tried", None, ready);
+        let fault = f64::from(u8::from(board.fault_now().is_some()));
+        page.single("spec_fault", "Whether a newer spec could not be taken over", None, fault);
+        let seconds = |ms: u64| ms as f64 / 1e3;
+        let what = "How overdue the next beat of the async runtime is";
+        page.single("event_loop_lag", what, Some(Unit::Seconds), seconds(state.lag_ms));
+        let what = "How long ago the last beat of the async runtime was";
+        page.single("event_loop_last_tick_age", what, Some(Unit::Seconds), seconds(state.last_tick_age_ms));
+        if let Some((usage, limit, warn)) = *locked(&self.memory) {
+            let what = "Memory in use by the cgroup, less inactive page cache";
+            page.single("memory_usage", what, Some(Unit::Bytes), usage as f64);
+            if let Some(limit) = limit {
+                page.single("memory_limit", "Memory limit", Some(Unit::Bytes), limit as f64);
+            }
+            page.single("memory_warn", "Usage from which on it warns", Some(Unit::Bytes), warn as f64);
+        }
+    }
+
+    fn counted(&self, page: &mut Page) {
+        let resources = locked(&self.resources).clone();
+        let by = |name: &'static str, of: fn(&Counted) -> &BTreeMap<&'static str, u64>| {
+            let rows = resources.iter().flat_map(move |(resource, counted)| {
+                of(counted).iter().map(move |(word, n)| (with(named(resource), name, *word), *n))
+            });
+            rows.collect::<Vec<_>>()
+        };
+        let sum = |of: fn(&Counted) -> u64| {
+            resources.iter().map(|(resource, counted)| (named(resource), of(counted))).collect::<Vec<_>>()
+        };
+        page.counter("sweeps", "Sweeps by result", by("result", |c| &c.sweeps));
+        page.histogram("sweep_duration", "How long sweeps with a report took", &self.sweep_seconds);
+        page.counter("quarantined_directories", "Workspaces moved to quarantine", sum(|c| c.quarantined));
+        page.counter("restored_directories", "Workspaces put back", sum(|c| c.restored));
+        page.counter("condemned_directories", "Workspaces without a way back", sum(|c| c.condemned));
+        page.counter("purged_directories", "Workspaces whose tree is gone", sum(|c| c.purged));
+        page.counter("purged_entries", "Files and directories removed", sum(|c| c.purged_entries));
+        page.counter("purged_bytes", "Bytes freed", sum(|c| c.purged_bytes));
+        page.counter("step_errors", "Steps that failed, by step", by("step", |c| &c.errors));
+        page.counter("source_errors", "Times a source gave no answer", by("kind", |c| &c.source_errors));
+        page.histogram("source_duration", "How long sources took", &self.source_seconds);
+        let verdicts = resources.iter().flat_map(|(resource, counted)| {
+            counted.verdicts.iter().map(|((verdict, reason), n)| {
+                (with(with(named(resource), "verdict", *verdict), "reason", *reason), *n as f64)
+            })
+        });
+        page.gauge("directories", "Entries below the root in the last report", None, verdicts);
+        let orphans = resources.iter().filter_map(|(name, counted)| Some((named(name), counted.orphans? as f64)));
+        page.gauge("orphans", "Orphans in the last report", None, orphans);
+    }
+}
+
+/// What the board shows.
+fn shown(page: &mut Page, views: &[Arc<ResourceView>]) {
+    let mut each = |name, what, unit: Option<Unit>, of: fn(&ResourceView) -> Option<f64>| {
+        page.gauge(name, what, unit, views.iter().filter_map(|view| Some((of_view(view), of(view)?))));
+    };
+    let seconds = || Some(Unit::Seconds);
+    let bytes = || Some(Unit::Bytes);
+    each("live_sessions", "Live sessions", None, |v| Some(v.status.sessions.as_ref()?.live? as f64));
+    each("sessions_observed_timestamp", "When the live sessions were read", seconds(), |v| {
+        at(v.status.sessions.as_ref()?.observed_time.as_ref())
+    });
+    each("last_sweep_timestamp", "When the last sweep ended", seconds(), |v| {
+        at(v.status.last_sweep.as_ref()?.completion_time.as_ref())
+    });
+    each("next_sweep_timestamp", "When the next sweep is due", seconds(), |v| at(v.status.next_sweep_time.as_ref()));
+    each("hold_since_timestamp", "Since when it is held", seconds(), |v| at(v.status.hold.as_ref()?.since.as_ref()));
+    each("backlog_directories", "Confirmed orphans that wait for their turn", None, |v| {
+        Some(v.status.backlog.as_ref()?.directories as f64)
+    });
+    each("quarantine_directories", "Workspaces in quarantine", None, |v| {
+        Some(v.status.quarantine.as_ref()?.directories as f64)
+    });
+    each("quarantine_size", "Size of what is in quarantine", bytes(), |v| {
+        size_in(v.status.quarantine.as_ref()?.size.as_deref())
+    });
+    each("budget_left_directories", "Workspaces that may still be quarantined", None, |v| {
+        Some(v.status.budget.as_ref()?.directories_left as f64)
+    });
+    each("budget_left_size", "Bytes that may still be quarantined", bytes(), |v| {
+        size_in(v.status.budget.as_ref()?.size_left.as_deref())
+    });
+    let held = views.iter().filter_map(|view| {
+        let hold = view.status.hold.as_ref()?;
+        Some((with(with(of_view(view), "kind", format!("{:?}", hold.kind)), "reason", &hold.reason), 1.0))
+    });
+    page.gauge("hold", "Why nothing is taken away now", None, held);
+    let conditions = views.iter().flat_map(|view| {
+        let row = |type_: &String, status: &String| (with(with(of_view(view), "type", type_), "status", status), 1.0);
+        view.status.conditions.iter().map(move |condition| row(&condition.type_, &condition.status)).collect::<Vec<_>>()
+    });
+    page.gauge("condition", "The conditions as they are", None, conditions);
+}
+
+/// The metrics of one answer.
+struct Page(Registry);
+
+impl Page {
+    fn gauge(&mut self, name: &str, what: &str, unit: Option<Unit>, rows: impl IntoIterator<Item = (Labels, f64)>) {
+        let family = Family::<Labels, Float>::default();
+        for (labels, value) in rows {
+            family.get_or_create(&labels).set(value);
+        }
+        self.register(name, what, unit, family);
+    }
+
+    /// A gauge of the process itself, without labels.
+    fn single(&mut self, name: &str, what: &str, unit: Option<Unit>, value: f64) {
+        let gauge = Float::default();
+        gauge.set(value);
+        self.register(name, what, unit, gauge);
+    }
+
+    fn register(&mut self, name: &str, what: &str, unit: Option<Unit>, metric: impl Metric) {
+        match unit {
+            Some(unit) => self.0.register_with_unit(name, what, unit, metric),
+            None => self.0.register(name, what, metric),
+        }
+    }
+
+    fn counter(&mut self, name: &str, what: &str, rows: Vec<(Labels, u64)>) {
+        let family = Family::<Labels, Counter>::default();
+        for (labels, value) in rows {
+            family.get_or_create(&labels).inc_by(value);
+        }
+        self.0.register(name, what, family);
+    }
+
+    fn histogram(&mut self, name: &str, what: &str, family: &Histograms) {
+        self.0.register_with_unit(name, what, Unit::Seconds, family.clone());
+    }
+}
+
+fn named(resource: &ResourceName) -> Labels {
+    vec![("namespace", resource.namespace.clone()), ("name", resource.name.clone())]
+}
+
+fn of_view(view: &ResourceView) -> Labels {
+    vec![("namespace", view.namespace.clone()), ("name", view.name.clone())]
+}
+
+fn with(mut labels: Labels, name: &'static str, value: impl Into<String>) -> Labels {
+    labels.push((name, value.into()));
+    labels
+}
+
+fn at(time: Option<&Time>) -> Option<f64> {
+    Some(time?.0.as_millisecond() as f64 / 1e3)
+}
+
+/// Sizes in a status are rounded as people read them.
+fn size_in(text: Option<&str>) -> Option<f64> {
+    let text = text?;
+    text.parse().ok().or_else(|| SizeString::from(text).parse().ok()).map(|bytes: u64| bytes as f64)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

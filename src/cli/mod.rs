@@ -21,6 +21,7 @@ mod quarantine;
 mod run;
 mod secrets;
 mod service;
+mod shown;
 mod status;
 mod sweep;
 

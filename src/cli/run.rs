@@ -142,6 +142,11 @@ impl Run {
         }
     }
 
+    /// The options that name the specs, as a shell takes them.
+    pub(super) fn spec(&self) -> &str {
+        &self.spec
+    }
+
     /// What work on one resource is handed.
     pub(super) fn context(&self, policy: &Policy, command: &str, lock_timeout: Duration) -> Context {
         Context {

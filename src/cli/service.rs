@@ -1,23 +1,25 @@
 //! `hygiene run`: the sweep as a service.
 
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 
 use super::exit::{Ended, Exit};
 use super::options::duration;
 use super::run::Run;
+use super::shown::{Shown, timed};
+use crate::admin::{Admin, Board, MemoryMonitor, MemoryWarn, Metrics, Options, Pulse};
 use crate::policy::Policy;
-use crate::report::status::LastState;
-use crate::service::{Audience, Pace, Parts, Service, Specs};
+use crate::service::{Pace, Parts, Service, Specs};
 use crate::stop::Stop;
-use crate::sweep::{Context, Sources, Swept};
+use crate::sweep::{Context, Sources};
 
 /// Runs as a service: sweeps each resource by its schedule, until it is asked to stop
 ///
@@ -50,6 +52,34 @@ pub(super) struct RunService {
     /// How many volumes are swept at once
     #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
+
+    /// Where the admin server listens: /healthz, /readyz, /metrics, /status and a page for people
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// Time between two beats of the async runtime, by which /healthz tells whether it stands still
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    beat: Duration,
+
+    /// After this long without a beat /healthz answers 503
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    stale: Duration,
+
+    /// Warn when the container uses more memory than this: a size as 13Gi, or a share of its limit as 80% [default: 13/16 of
+    /// the limit, 13Gi where there is none]
+    #[arg(long, value_name = "SIZE")]
+    memory_warn: Option<MemoryWarn>,
+
+    /// Write a line for each sweep and each hold to standard output, in this format
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    metrics: Option<MetricLines>,
+}
+
+/// Lines of metrics.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MetricLines {
+    /// CloudWatch's embedded metric format.
+    Emf,
 }
 
 impl RunService {
@@ -78,33 +108,37 @@ impl RunService {
             restore_every: self.restore_every.max(Duration::from_millis(100)),
             concurrency: self.concurrency.into(),
         };
+        let (board, pulse, metrics) = (Board::new(), Pulse::new(self.beat, self.stale), Arc::new(Metrics::new()));
+        let options =
+            Options { listen: self.listen, board: board.clone(), pulse: pulse.clone(), metrics: metrics.clone() };
+        let admin = Admin::start(options);
+        let admin =
+            admin.with_context(|| format!("{} cannot be listened on; name another with --listen", self.listen))?;
+        tracing::info!(address = %admin.address(), "the admin server listens");
+        tokio::spawn(pulse.run());
+        let memory = MemoryMonitor::start(self.memory_warn.unwrap_or_default(), metrics.clone());
         let stop = run.process.stop.clone();
-        Service::new(pace, run.clone() as _, Arc::new(Log), stop, sweep_now).run(loaded, specs).await;
+        let (clock, spec, emf) = (run.process.clock.clone(), run.spec().to_owned(), self.metrics.is_some());
+        let shown = Shown { board, metrics: metrics.clone(), spec, emf, clock };
+        let made = Made { run, metrics };
+        Service::new(pace, Arc::new(made), Arc::new(shown), stop, sweep_now).run(loaded, specs).await;
+        drop((memory, admin));
         Ok(Exit::Done)
     }
 }
 
-impl Parts for Run {
+/// The run, and what its sources are timed for.
+struct Made {
+    run: Arc<Run>,
+    metrics: Arc<Metrics>,
+}
+
+impl Parts for Made {
     fn context(&self, policy: &Policy, stop: &Stop) -> Context {
-        Context { stop: stop.clone(), ..self.context(policy, "run", Duration::ZERO) }
+        Context { stop: stop.clone(), ..self.run.context(policy, "run", Duration::ZERO) }
     }
 
     fn sources(&self, policy: &Policy) -> Sources {
-        self.sources(policy)
+        timed(self.run.sources(policy), &self.metrics, &policy.resource)
     }
-}
-
-/// Nobody but the log is told.
-struct Log;
-
-impl Audience for Log {
-    fn loaded(&self, _: &[Arc<Policy>]) {}
-
-    fn fault(&self, _: Option<String>) {}
-
-    fn swept(&self, _: &Policy, _: &Swept, _: &LastState, _: Duration) {}
-
-    fn failed(&self, _: &Policy, _: &str, _: &LastState) {}
-
-    fn due(&self, _: &Policy, _: &LastState) {}
 }

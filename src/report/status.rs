@@ -43,7 +43,31 @@ pub struct LastState {
     pub reclaimed: Total,
     /// The last sweeps, the newest first.
     #[serde(default)]
-    pub sweeps: Vec<SweepStatus>,
+    pub sweeps: Vec<PastSweep>,
+}
+
+/// A sweep that was, and what held it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PastSweep {
+    /// The sweep, without its verdicts.
+    #[serde(flatten)]
+    pub sweep: SweepStatus,
+    /// The reason of what held it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held: Option<String>,
+}
+
+/// An orphan that a sweep left where it is.
+#[derive(Clone, Debug)]
+pub struct Orphan {
+    /// Its name.
+    pub name: String,
+    /// Its last activity, as far as it was looked at.
+    pub newest: Option<Timestamp>,
+    /// Its size, where the whole tree was looked at.
+    pub bytes: Option<u64>,
+    /// Why it stays.
+    pub reason: &'static str,
 }
 
 /// What was given back so far.
@@ -108,12 +132,13 @@ impl LastState {
                 sessions_without_directory: sessions.ids.len().saturating_sub(swept.observed.plan.live),
                 ..DriftStatus::default()
             }),
-            orphans: orphans(policy, swept).take(SAMPLES).collect(),
+            orphans: orphans(policy, swept).take(SAMPLES).map(OrphanSample::from).collect(),
             ..WorkspaceHygieneStatus::default()
         };
         status.conditions = conditions(policy, swept, &status, &sweep, ran.end);
         keep_transitions(&mut status.conditions, &self.status.conditions);
-        let mut sweeps = vec![SweepStatus { verdicts: Vec::new(), ..sweep.clone() }];
+        let held = status.hold.as_ref().map(|hold| hold.reason.clone());
+        let mut sweeps = vec![PastSweep { sweep: SweepStatus { verdicts: Vec::new(), ..sweep.clone() }, held }];
         sweeps.extend(self.sweeps.iter().take(SWEEPS - 1).cloned());
         status.last_sweep = Some(sweep);
         // Whatever the names are: the samples are what can be spared.
@@ -295,7 +320,7 @@ fn budget(policy: &Policy, swept: &Swept) -> Option<BudgetStatus> {
 }
 
 /// The orphans that are left, with what is known of each.
-pub fn orphans<'a>(policy: &'a Policy, swept: &'a Swept) -> impl Iterator<Item = OrphanSample> + 'a {
+pub fn orphans<'a>(policy: &'a Policy, swept: &'a Swept) -> impl Iterator<Item = Orphan> + 'a {
     let (seen, plan) = (&swept.observed.snapshot, &swept.observed.plan);
     let entries = seen.volume.complete().map(|volume| volume.entries.as_slice()).unwrap_or_default();
     entries.iter().zip(&plan.verdicts).enumerate().filter_map(move |(index, (entry, verdict))| {
@@ -308,12 +333,19 @@ pub fn orphans<'a>(policy: &'a Policy, swept: &'a Swept) -> impl Iterator<Item =
             return None;
         }
         let root = seen.roots.get(&index).and_then(|root| root.complete());
-        let (newest, size) = match seen.inspections.get(&index).map(|inspection| &inspection.outcome) {
-            Some(WalkOutcome::Idle { newest, bytes, .. }) => (Some(*newest), Some(human_size(*bytes))),
+        let (newest, bytes) = match seen.inspections.get(&index).map(|inspection| &inspection.outcome) {
+            Some(WalkOutcome::Idle { newest, bytes, .. }) => (Some(*newest), Some(*bytes)),
             _ => (root.map(|root| root.newest(policy.activity)), None),
         };
-        Some(OrphanSample { name: cut(&name, 255), last_activity_time: newest.map(Time), size })
+        Some(Orphan { name, newest, bytes, reason: verdict.reason() })
     })
+}
+
+impl From<Orphan> for OrphanSample {
+    fn from(orphan: Orphan) -> Self {
+        let size = orphan.bytes.map(human_size);
+        Self { name: cut(&orphan.name, 255), last_activity_time: orphan.newest.map(Time), size }
+    }
 }
 
 fn conditions(

@@ -28,7 +28,7 @@ impl Running {
         let log = world.path("service.log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_hygiene"));
         command
-            .args(["run", "--unsafe-short-times", "-f"])
+            .args(["run", "--listen", "127.0.0.1:0", "--unsafe-short-times", "-f"])
             .arg(world.path("spec.yaml"))
             .args(args)
             .env("HYGIENE_STATE_DIR", world.path("state"))

@@ -1,0 +1,251 @@
+//! What a service shows of itself: the board of the admin server, the metrics, and lines for CloudWatch.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::output::print;
+use crate::admin::{Board, Metrics, OrphanLine, QuarantineLine, ResourceView, SweepLine};
+use crate::clock::Clock;
+use crate::names::SessionId;
+use crate::observe::containers::ContainerEvidence;
+use crate::observe::sessions::SessionStore;
+use crate::observe::{Health, IdSet, LiveSessions, Reading};
+use crate::policy::{Policy, ResourceName};
+use crate::report::documents::mode;
+use crate::report::status::{LastState, orphans, quarantined};
+use crate::service::Audience;
+use crate::sweep::{Sources, Swept};
+
+/// Most orphans and entries of the quarantine that are shown.
+const LINES: usize = 50;
+
+/// Shows what happens.
+pub(super) struct Shown {
+    pub(super) board: Arc<Board>,
+    pub(super) metrics: Arc<Metrics>,
+    /// What `-f` and its like were given, for the commands that are shown.
+    pub(super) spec: String,
+    /// Whether each sweep and hold is a line on standard output, in CloudWatch's embedded metric format.
+    pub(super) emf: bool,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Shown {
+    /// Publishes the state; the lines below it are those of `swept`, or of what was shown before.
+    fn publish(&self, policy: &Policy, state: &LastState, swept: Option<&Swept>) {
+        let name = &policy.resource;
+        let views = self.board.views();
+        let before = views.iter().find(|view| view.namespace == name.namespace && view.name == name.name);
+        let (orphans, quarantine) = match (swept, before) {
+            (Some(swept), _) => (
+                orphans(policy, swept)
+                    .take(LINES)
+                    .map(|one| OrphanLine {
+                        name: one.name,
+                        last_activity: one.newest,
+                        bytes: one.bytes,
+                        reason: one.reason.into(),
+                    })
+                    .collect(),
+                quarantined(policy, swept)
+                    .into_iter()
+                    .take(LINES)
+                    .map(|(name, quarantined, due, bytes)| QuarantineLine { name, quarantined, due, bytes })
+                    .collect(),
+            ),
+            (None, Some(before)) => (before.orphans.clone(), before.quarantine.clone()),
+            (None, None) => (Vec::new(), Vec::new()),
+        };
+        let sweeps = state.sweeps.iter().map(|past| {
+            let time = |time: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
+                time.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+            };
+            SweepLine {
+                id: past.sweep.id.clone(),
+                start: time(&past.sweep.start_time),
+                end: time(&past.sweep.completion_time),
+                result: past.sweep.result.map_or_else(String::new, |result| format!("{result:?}")),
+                orphans: past.sweep.orphans,
+                quarantined: past.sweep.quarantined,
+                restored: past.sweep.restored,
+                purged: past.sweep.purged,
+                errors: past.sweep.errors,
+                held: past.held.clone(),
+            }
+        });
+        self.board.publish(ResourceView {
+            namespace: name.namespace.clone(),
+            name: name.name.clone(),
+            mode: mode(policy.mode).into(),
+            root: policy.root.display().to_string(),
+            schedule: policy.schedule.text().into(),
+            sweeps: sweeps.collect(),
+            orphans,
+            quarantine,
+            commands: self.commands(state),
+            status: state.status.clone(),
+        });
+        self.board.tried(name);
+    }
+
+    fn commands(&self, state: &LastState) -> Vec<String> {
+        let Some(hold) = &state.status.hold else { return Vec::new() };
+        let commands = match &hold.plan_hash {
+            Some(hash) => vec![
+                "hygiene plan -f SPEC --held".to_owned(),
+                format!("hygiene approve -f SPEC {hash}"),
+                format!("hygiene dismiss -f SPEC {hash}"),
+            ],
+            None if hold.message.contains("hygiene adopt") => vec!["hygiene adopt -f SPEC".to_owned()],
+            None => Vec::new(),
+        };
+        commands.into_iter().map(|command| command.replace("-f SPEC", &self.spec)).collect()
+    }
+
+    fn emit(&self, name: &ResourceName, figures: &[(&str, &str, serde_json::Value)], more: serde_json::Value) {
+        if !self.emf {
+            return;
+        }
+        let metrics: Vec<_> = figures.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+        let mut line = json!({
+            "_aws": {
+                "Timestamp": self.clock.now().as_millisecond(),
+                "CloudWatchMetrics": [{
+                    "Namespace": "WorkspaceHygiene",
+                    "Dimensions": [["namespace", "name"]],
+                    "Metrics": metrics,
+                }],
+            },
+            "namespace": name.namespace,
+            "name": name.name,
+        });
+        if let (Some(line), Some(more)) = (line.as_object_mut(), more.as_object()) {
+            line.extend(figures.iter().map(|(name, _, value)| ((*name).to_owned(), value.clone())));
+            line.extend(more.clone());
+        }
+        if let Err(error) = print(&format!("{line}\n")) {
+            tracing::warn!(%error, "a line of metrics could not be written");
+        }
+    }
+}
+
+impl Audience for Shown {
+    fn loaded(&self, resources: &[Arc<Policy>]) {
+        let names: Vec<_> = resources.iter().map(|policy| policy.resource.clone()).collect();
+        let is_loaded =
+            |view: &ResourceView| names.iter().any(|name| name.namespace == view.namespace && name.name == view.name);
+        for gone in self.board.views().iter().filter(|view| !is_loaded(view)) {
+            self.metrics.forget(&ResourceName { namespace: gone.namespace.clone(), name: gone.name.clone() });
+        }
+        self.board.expect(&names);
+        self.board.loaded();
+    }
+
+    fn fault(&self, what: Option<String>) {
+        self.board.fault(what);
+    }
+
+    fn swept(&self, policy: &Policy, swept: &Swept, state: &LastState, took: Duration) {
+        self.metrics.swept(&policy.resource, swept, took);
+        self.publish(policy, state, Some(swept));
+        let (plan, acted) = (&swept.observed.plan, &swept.acted);
+        let figures = [
+            ("SweepSeconds", "Seconds", json!(took.as_secs_f64())),
+            ("Workspaces", "Count", json!(plan.workspaces)),
+            ("Orphans", "Count", json!(plan.orphans)),
+            ("Quarantined", "Count", json!(acted.quarantined.len())),
+            ("Restored", "Count", json!(acted.restored.len())),
+            ("Purged", "Count", json!(acted.purged.len())),
+            ("ReclaimedBytes", "Bytes", json!(acted.reclaimed.bytes)),
+            ("Errors", "Count", json!(acted.errors.len())),
+        ];
+        self.emit(&policy.resource, &figures, json!({"event": "sweep", "sweep": swept.id}));
+        if let Some(hold) = &plan.held {
+            let more = json!({"event": "hold", "kind": hold.reason.kind().word(), "reason": hold.reason.word()});
+            self.emit(&policy.resource, &[("Held", "Count", json!(1))], more);
+        }
+    }
+
+    fn failed(&self, policy: &Policy, _: &str, state: &LastState) {
+        self.metrics.failed(&policy.resource);
+        self.publish(policy, state, None);
+        self.emit(&policy.resource, &[("Failed", "Count", json!(1))], json!({"event": "sweep"}));
+    }
+
+    fn due(&self, policy: &Policy, state: &LastState) {
+        self.publish(policy, state, None);
+    }
+}
+
+/// The sources, with what they take noted in the metrics.
+pub(super) fn timed(sources: Sources, metrics: &Arc<Metrics>, resource: &ResourceName) -> Sources {
+    let note = |kind| Note { metrics: Arc::clone(metrics), resource: resource.clone(), kind };
+    Sources {
+        sessions: Arc::new(Timed { of: sources.sessions, note: note("sessions") }),
+        containers: (sources.containers.into_iter())
+            .map(|of| Arc::new(Timed { of, note: note("containers") }) as _)
+            .collect(),
+    }
+}
+
+struct Timed<S> {
+    of: S,
+    note: Note,
+}
+
+struct Note {
+    metrics: Arc<Metrics>,
+    resource: ResourceName,
+    kind: &'static str,
+}
+
+impl Note {
+    async fn of<T>(&self, asked: impl Future<Output = Reading<T>>) -> Reading<T> {
+        let begun = begin();
+        let answer = asked.await;
+        self.metrics.source(&self.resource, self.kind, begun.elapsed(), answer.complete().is_some());
+        answer
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // how long an answer takes, not what time it is
+fn begin() -> Instant {
+    Instant::now()
+}
+
+#[async_trait]
+impl SessionStore for Timed<Arc<dyn SessionStore>> {
+    async fn live(&self) -> Reading<LiveSessions> {
+        self.note.of(self.of.live()).await
+    }
+
+    async fn is_live(&self, id: &SessionId) -> Reading<bool> {
+        self.note.of(self.of.is_live(id)).await
+    }
+
+    async fn are_live(&self, ids: &[SessionId]) -> Reading<Vec<bool>> {
+        self.note.of(self.of.are_live(ids)).await
+    }
+}
+
+#[async_trait]
+impl ContainerEvidence for Timed<Arc<dyn ContainerEvidence>> {
+    async fn serving(&self) -> Option<Reading<Health>> {
+        let begun = begin();
+        let answer = self.of.serving().await?;
+        self.note.metrics.source(&self.note.resource, self.note.kind, begun.elapsed(), answer.complete().is_some());
+        Some(answer)
+    }
+
+    async fn claims(&self) -> Option<Reading<IdSet>> {
+        self.of.claims().await
+    }
+
+    async fn is_claimed(&self, id: &SessionId) -> Option<Reading<bool>> {
+        self.of.is_claimed(id).await
+    }
+}

@@ -53,9 +53,7 @@ impl Cgroup {
             let below = path.strip_prefix(mounted.trim_end_matches('/')).unwrap_or(path).trim_start_matches('/');
             let dir = Some(mount.join(below)).filter(|_| !below.split('/').any(|part| part == ".."));
             let cgroups = [dir, Some(mount.clone())].into_iter().flatten();
-            let found =
-                cgroups.map(|dir| Self { names, mount: mount.clone(), dir }).find(|found| found.look().is_some());
-            found
+            cgroups.map(|dir| Self { names, mount: mount.clone(), dir }).find(|found| found.look().is_some())
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::hygiene;
 
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 12] = [
     &["plan"],
     &["sweep"],
     &["explain"],
@@ -11,6 +11,7 @@ const COMMANDS: [&[&str]; 11] = [
     &["quarantine", "restore"],
     &["quarantine", "purge"],
     &["journal"],
+    &["healthcheck"],
     &["crd"],
     &["completions"],
     &["man"],

@@ -1,5 +1,6 @@
 //! `hygiene run`, from outside: what it does when, and what it goes on after.
 
+mod incident;
 mod loops;
 mod schedule;
 
@@ -48,6 +49,12 @@ impl Running {
 
     fn sweeps(&self) -> Vec<Value> {
         self.lines().into_iter().filter(|line| line["message"] == "swept").collect()
+    }
+
+    /// Where its admin server listens.
+    fn address(&self) -> Option<String> {
+        let lines = self.lines();
+        lines.iter().find_map(|line| Some(line.get("address")?.as_str()?.to_owned()))
     }
 
     fn signal(&self, signal: Signal) {

@@ -1,0 +1,106 @@
+//! The incident that this project exists to make impossible, replayed: a service began to remove forty orphans at boot from
+//! a file system with a few milliseconds a call, stopped answering its load balancer, was killed, and began again.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::Running;
+use crate::world::{DAY, World, backdate, id};
+
+const ORPHANS: u32 = 40;
+/// Files of each orphan, in twenty folders, where the environment does not say HYGIENE_INCIDENT_FILES.
+const FILES: u32 = 400;
+/// The load balancer: how often it asks, and how long it waits for an answer.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One health check: whether it was answered with 200 in time.
+fn is_well(address: &str) -> bool {
+    let asked = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address.parse().unwrap(), CHECK_TIMEOUT)?;
+        stream.set_read_timeout(Some(CHECK_TIMEOUT))?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
+    };
+    asked().is_ok_and(|text| text.starts_with("HTTP/1.1 200"))
+}
+
+#[test]
+fn the_incident_does_not_come_again() {
+    let mut world = World::on_fuse();
+    world.part("schedule", "{every: 1m}");
+    world.part("quarantine", "{retention: 1s}");
+    world.part("limits", "{breaker: {maxOrphanPercent: 100}}");
+    world.workspace("aaaaaaaa-0000-4000-8000-000000000000", 30 * DAY);
+    let files = std::env::var("HYGIENE_INCIDENT_FILES").map_or(FILES, |files| files.parse().unwrap());
+    for n in 1..=ORPHANS {
+        let tree = world.fuse().backing().join(id(n));
+        for folder in 0..20 {
+            let folder = tree.join(format!("node_modules/package-{folder}"));
+            fs::create_dir_all(&folder).unwrap();
+            (0..files / 20).for_each(|file| fs::write(folder.join(file.to_string()), "x").unwrap());
+        }
+        backdate(&tree, 30 * DAY);
+    }
+    world.spec_file();
+    world.fuse().control().set_latency(Duration::from_millis(3), Duration::from_millis(3));
+
+    let begun = Instant::now();
+    let mut service = Running::start(&world, &["--startup-delay", "3s", "--beat", "500ms", "--stale", "3s"]);
+    service.wait("admin server", |service| service.address().is_some());
+    let address = service.address().unwrap();
+    let (over, checks, failed) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                checks.fetch_add(1, Ordering::SeqCst);
+                failed.fetch_add(u32::from(!is_well(&address)), Ordering::SeqCst);
+                std::thread::sleep(CHECK_EVERY);
+            }
+        });
+        let left = || fs::read_dir(world.fuse().backing()).unwrap().count() - 2;
+        let purging = || {
+            let folders = ["quarantine", "purging"].map(|folder| world.fuse().backing().join(".hygiene").join(folder));
+            folders.iter().map(|folder| fs::read_dir(folder).map_or(0, Iterator::count)).sum::<usize>()
+        };
+        service.wait("first report", |service| !service.sweeps().is_empty());
+        assert_eq!(
+            (&service.sweeps()[0]["quarantined"], left()),
+            (&0.into(), ORPHANS as usize),
+            "nothing before the delay"
+        );
+        let mut seen = 0;
+        while left() + purging() > 0 {
+            assert!(begun.elapsed() < Duration::from_secs(600), "the backlog does not drain: {:#?}", service.sweeps());
+            assert!(service.child.try_wait().unwrap().is_none(), "it ended");
+            if service.sweeps().len() > seen {
+                seen = service.sweeps().len();
+                // A minute is long in a test.
+                service.signal(Signal::HUP);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+    let sweeps = service.sweeps();
+    println!(
+        "{} sweeps in {:.0?}, {} health checks, {} failed",
+        sweeps.len(),
+        begun.elapsed(),
+        checks.load(Ordering::SeqCst),
+        failed.load(Ordering::SeqCst)
+    );
+    assert!(sweeps.iter().all(|sweep| sweep["quarantined"].as_u64().unwrap() <= 10), "{sweeps:#?}");
+    let quarantined: u64 = sweeps.iter().map(|sweep| sweep["quarantined"].as_u64().unwrap()).sum();
+    assert_eq!(quarantined, u64::from(ORPHANS));
+    assert!(checks.load(Ordering::SeqCst) > 3);
+    assert_eq!(failed.load(Ordering::SeqCst), 0, "the load balancer would have killed it");
+    assert_eq!(service.stop().code(), Some(0));
+}

@@ -13,8 +13,8 @@ use super::Running;
 use crate::world::{DAY, World, backdate, id};
 
 const ORPHANS: u32 = 40;
-/// Files of each orphan, in twenty folders, where the environment does not say HYGIENE_INCIDENT_FILES.
-const FILES: u32 = 400;
+/// Files of each orphan, in ten folders, where the environment does not say HYGIENE_INCIDENT_FILES.
+const FILES: u32 = 100;
 /// The load balancer: how often it asks, and how long it waits for an answer.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,10 +42,10 @@ fn the_incident_does_not_come_again() {
     let files = std::env::var("HYGIENE_INCIDENT_FILES").map_or(FILES, |files| files.parse().unwrap());
     for n in 1..=ORPHANS {
         let tree = world.fuse().backing().join(id(n));
-        for folder in 0..20 {
+        for folder in 0..10 {
             let folder = tree.join(format!("node_modules/package-{folder}"));
             fs::create_dir_all(&folder).unwrap();
-            (0..files / 20).for_each(|file| fs::write(folder.join(file.to_string()), "x").unwrap());
+            (0..files / 10).for_each(|file| fs::write(folder.join(file.to_string()), "x").unwrap());
         }
         backdate(&tree, 30 * DAY);
     }

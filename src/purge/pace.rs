@@ -15,9 +15,9 @@ const BURST: u32 = 100;
 /// Longest sleep of a worker that waits for the limit, so that it sees a request to stop.
 const SLICE: Duration = Duration::from_millis(20);
 /// How long a number of workers is tried before it is judged.
-const TRIAL: Duration = Duration::from_millis(60);
-/// Workers at the beginning: as many as there are processors, which on a local file system is best, within these bounds.
-const FIRST: std::ops::RangeInclusive<usize> = 2..=4;
+const TRIAL: Duration = Duration::from_millis(100);
+/// Workers at the beginning.
+const FIRST: usize = 4;
 /// Better by less than this, in per cent, is no better.
 const BETTER: u64 = 5;
 /// Trials that the number is left alone once more workers were no faster.
@@ -53,7 +53,7 @@ impl Pace {
         let pace = Self {
             limit: RwLock::default(),
             most: AtomicUsize::new(most),
-            target: AtomicUsize::new(first().min(most)),
+            target: AtomicUsize::new(FIRST.min(most)),
             climb: Mutex::new(climb),
         };
         pace.set_entries_per_second(entries_per_second);
@@ -113,11 +113,6 @@ impl Pace {
     }
 }
 
-fn first() -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    processors.clamp(*FIRST.start(), *FIRST.end())
-}
-
 impl Climb {
     /// The number of workers to try next, where `target` of them did `rate` calls a second in `mean` nanoseconds each.
     fn next(&mut self, target: usize, most: usize, rate: u64, mean: u64) -> usize {
@@ -153,7 +148,7 @@ mod tests {
     fn settles(slots: usize, most: usize) -> usize {
         let pace = Pace::new(None, most);
         let mut climb = pace.climb.into_inner().unwrap();
-        let mut target = first().min(most);
+        let mut target = FIRST.min(most);
         for _ in 0..100 {
             let rate = 1_000 * target.min(slots) as u64;
             let mean = 1_000_000 * target.max(slots) as u64 / slots as u64;

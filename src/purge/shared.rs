@@ -286,7 +286,8 @@ impl Shared {
     pub(super) fn found(&self) -> Found {
         // In this order: entries of a directory are counted before it is called read.
         let all = self.unread.load(Ordering::Acquire) == 0;
-        let entries = self.found.load(Ordering::Relaxed);
+        // A directory's entries are counted some hundred at a time, and some may be gone before.
+        let entries = self.found.load(Ordering::Relaxed).max(self.entries.load(Ordering::Relaxed));
         Found { entries, all, bytes: self.measure.then(|| self.bytes.load(Ordering::Relaxed)) }
     }
 

@@ -13,9 +13,8 @@ use crate::report::text::size;
 
 const KNOWN: &str = "{msg}  {wide_bar}  {human_pos}/{human_len}  {per_sec}  {eta} left";
 const UNKNOWN: &str = "{spinner} {msg}  {human_pos} entries  {per_sec}  {elapsed}";
-/// Nobody counted before, and what was seen so far is the least that there is.
-const AT_LEAST: &str =
-    "{spinner} {msg}  {human_pos} of at least {human_len} entries{prefix}  {per_sec}  at least {eta} left";
+/// Nobody counted before, and what was seen so far is the least that there is: no time can be told from that.
+const AT_LEAST: &str = "{spinner} {msg}  {human_pos} of at least {human_len} entries{prefix}  {per_sec}  {elapsed}";
 /// Nobody counted before, and by now all of it was seen.
 const SEEN: &str = "{spinner} {msg}  {human_pos} of {human_len} entries{prefix}  {per_sec}  {eta} left";
 

@@ -8,8 +8,22 @@ pub trait Progress: Send + Sync {
     /// So many more units are done.
     fn advance(&self, units: u64);
 
+    /// What is known by now of work that began without a total.
+    fn known(&self, _known: &Known) {}
+
     /// The piece of work ended.
     fn end(&self);
+}
+
+/// What is known of the size of work while it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Units that were seen so far, done or not.
+    pub total: u64,
+    /// Whether these are all. Otherwise it is the least that there are.
+    pub whole: bool,
+    /// Bytes that are done, where they are counted.
+    pub bytes: Option<u64>,
 }
 
 /// Nobody watches.

@@ -1,10 +1,11 @@
-//! How long the purge engine takes to remove a tree, beside what people use: rm, find, the standard library, and rmz. Prints
-//! a table; judges nothing, since what is fast depends on the machine.
+//! How long the purge engine takes to remove a tree, beside what people use: rm, find, the standard library, and rmz; and
+//! what others feel of it. Prints tables; judges nothing, since what is fast depends on the machine.
 
+mod beside;
 #[allow(clippy::disallowed_methods, dead_code, unused_imports)] // a bench needs little of what tests need
 #[path = "../../tests/it/fuse/mod.rs"]
 mod fuse;
-#[allow(dead_code)] // memory is not measured here
+#[allow(dead_code)] // not all of it is measured here
 #[path = "../scale/measure.rs"]
 mod measure;
 mod trees;
@@ -13,6 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -27,7 +29,7 @@ use workspace_hygiene::stop::Stop;
 #[derive(Parser, Debug)]
 struct Options {
     /// Only this case; may be given several times
-    #[arg(long, value_parser = CASES.map(|case| case.name))]
+    #[arg(long, value_parser = names())]
     case: Vec<String>,
 
     /// Only this one beside hygiene; may be given several times
@@ -58,6 +60,10 @@ struct Options {
     #[arg(long, hide = true, default_value = OURS)]
     with: String,
 
+    /// The folder is on a file system of its own, under this name: how the bench runs itself there
+    #[arg(long, hide = true)]
+    on: Option<String>,
+
     /// What cargo adds for every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -72,7 +78,7 @@ struct Case {
     latency: Option<(u64, u64)>,
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     Case {
         name: "network",
         what: "20 000 files in packages, eleven deep, FUSE: 1 ms a read, 1 ms a write, 64 slots",
@@ -92,8 +98,21 @@ const CASES: [Case; 5] = [
         latency: None,
     },
     Case { name: "flat", what: "200 000 files in one directory", shape: Shape::Flat(200_000), latency: None },
+    Case { name: "million", what: "1 000 000 files in one directory", shape: Shape::Flat(1_000_000), latency: None },
     Case { name: "chain", what: "5 000 directories in each other", shape: Shape::Chain(5_000), latency: None },
 ];
+
+/// The case [`LOCAL`] on an ext4 of its own.
+const EXT4: &str = "local-ext4";
+const LOCAL: &str = "local";
+/// What others feel of a purge.
+const NEIGHBOUR: &str = "neighbour";
+const TIMER: &str = "timer";
+
+/// The names of all cases.
+fn names() -> Vec<&'static str> {
+    CASES.iter().map(|case| case.name).chain([EXT4, NEIGHBOUR, TIMER]).collect()
+}
 
 const OURS: &str = "hygiene";
 const PEERS: [&str; 4] = ["rm", "find", "std", "rmz"];
@@ -107,23 +126,16 @@ struct Contestant {
     name: &'static str,
     seconds: Vec<f64>,
     calls: Option<u64>,
-    peak: Option<usize>,
+    /// Of the engine: workers, threads and memory in KiB, the most of each.
+    peaks: Option<[u64; 3]>,
     /// Why it is out.
     failed: Option<String>,
-}
-
-impl Watcher for Contestant {
-    fn may_go_on(&self) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn removed(&self, _entries: u64) {}
 }
 
 impl Contestant {
     fn all() -> [Self; 5] {
         let names = ["hygiene", "rm -rf", "find -delete", "std::fs::remove_dir_all", "rmz"];
-        let of = |(key, name)| Self { key, name, seconds: Vec::new(), calls: None, peak: None, failed: None };
+        let of = |(key, name)| Self { key, name, seconds: Vec::new(), calls: None, peaks: None, failed: None };
         [(OURS, names[0]), ("rm", names[1]), ("find", names[2]), ("std", names[3]), ("rmz", names[4])].map(of)
     }
 
@@ -180,8 +192,11 @@ impl Contestant {
         self.seconds.push(seconds);
         let says = String::from_utf8(output.stdout)?;
         if self.key == OURS {
-            let (calls, peak) = says.trim().split_once(' ').context("what the engine did")?;
-            (self.calls, self.peak) = (Some(calls.parse()?), Some(peak.parse()?));
+            let numbers: Vec<u64> = says.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+            let [calls, peaks @ ..] = <[u64; 4]>::try_from(numbers).ok().context("what the engine did")?;
+            let before = self.peaks.unwrap_or_default();
+            self.calls = Some(calls);
+            self.peaks = Some([0, 1, 2].map(|n| before[n].max(peaks[n])));
         }
         if let Some(control) = control {
             self.calls = Some(control.counts().values().sum());
@@ -198,16 +213,69 @@ fn main() -> Result<()> {
     ensure!(options.rounds > 0, "--rounds must be at least 1");
     ensure!(options.dir.is_dir(), "{} is no folder; choose another with --dir", options.dir.display());
     measure::tools(&[("rm", "coreutils"), ("find", "findutils")])?;
-    println!("{}\n", measure::machine()?);
-    for case in &CASES {
-        if options.case.is_empty() || options.case.iter().any(|name| name == case.name) {
-            compare(case, &options)?;
-        }
+    if options.on.is_none() {
+        println!("{}\n", measure::machine()?);
+    }
+    let is_wanted = |name: &str| options.case.is_empty() || options.case.iter().any(|wanted| wanted == name);
+    for case in CASES.iter().filter(|case| is_wanted(case.name)) {
+        compare(case, &options)?;
+    }
+    if is_wanted(EXT4) {
+        on_ext4(&options)?;
+    }
+    if is_wanted(NEIGHBOUR) {
+        beside::neighbours(&options.dir, options.workers, options.rounds)?;
+    }
+    if is_wanted(TIMER) {
+        beside::timer(&options.dir, options.workers, options.rounds)?;
     }
     Ok(())
 }
 
-/// Removes a tree, and tells how many calls it took and how many workers there were.
+/// Runs the case [`LOCAL`] once more on an ext4 image below the folder. It is mounted in a mount namespace of that run, and so
+/// goes with it, however it ends.
+fn on_ext4(options: &Options) -> Result<()> {
+    measure::tools(&[("unshare", "util-linux"), ("mount", "mount")])?;
+    let folder = tempfile::Builder::new().prefix("hygiene-bench-purge-").tempdir_in(&options.dir)?;
+    let (image, at) = (folder.path().join("image"), folder.path().join("at"));
+    fs::File::create(&image)?.set_len(2 << 30)?;
+    fs::create_dir(&at)?;
+    // Inode tables are written now rather than by a kernel thread meanwhile.
+    let made = Command::new("mkfs.ext4")
+        .args(["-q", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard"])
+        .arg(&image)
+        .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH")?))
+        .status()
+        .context("mkfs.ext4, of Debian's e2fsprogs")?;
+    ensure!(made.success(), "mkfs.ext4 failed");
+    let mut run = Command::new("unshare");
+    run.args(["--mount", "--propagation", "private", "sh", "-c"])
+        .arg("mount -o loop \"$1\" \"$2\" && shift 2 && exec \"$@\"")
+        .args(["sh".as_ref(), image.as_os_str(), at.as_os_str()])
+        .arg(std::env::current_exe()?)
+        .args(["--case", LOCAL, "--on", EXT4, "--rounds", &options.rounds.to_string()])
+        .args(["--workers", &options.workers.to_string(), "--once", &options.once.to_string(), "--dir"])
+        .arg(&at);
+    options.peer.iter().for_each(|peer| _ = run.args(["--peer", peer]));
+    ensure!(run.status()?.success(), "the case on ext4 failed");
+    Ok(())
+}
+
+/// Counts the threads of this process while a tree is removed.
+#[derive(Default)]
+struct Threads(AtomicU64);
+
+impl Watcher for Threads {
+    fn may_go_on(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn removed(&self, _entries: u64) {
+        self.0.fetch_max(measure::of_process("/proc/self/status", "Threads:").unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+/// Removes a tree, and tells how many calls it took, how many workers and threads there were, and the most memory in KiB.
 fn remove(tree: &Path, with: &str, workers: usize) -> Result<()> {
     if with == "std" {
         return Ok(fs::remove_dir_all(tree)?);
@@ -216,10 +284,11 @@ fn remove(tree: &Path, with: &str, workers: usize) -> Result<()> {
         anyhow::bail!("{} is in no folder", tree.display());
     };
     let engine = Engine::new(Arc::new(Pace::new(None, workers)), false);
-    let [nobody, ..] = Contestant::all();
-    let removed = engine.remove(Dir::open_root(folder)?, name, &Stop::default(), &nobody);
+    let threads = Threads::default();
+    let removed = engine.remove(Dir::open_root(folder)?, name, &Stop::default(), &threads);
     ensure!(removed.whole, "{removed:?}");
-    println!("{} {}", removed.calls, removed.peak);
+    let memory = measure::high_water("/proc/self/status").unwrap_or(0);
+    println!("{} {} {} {memory}", removed.calls, removed.peak, threads.0.into_inner());
     Ok(())
 }
 
@@ -259,8 +328,12 @@ fn compare(case: &Case, options: &Options) -> Result<()> {
     let busy = (measure::cpu_of_all()? - cpu_before) / began.elapsed().as_secs_f64();
     drop(mount);
 
-    println!("{}: {}; {entries} entries in {}\n", case.name, case.what, options.dir.display());
-    println!("{:<24} {:>10} {:>6} {:>9} {:>7} {:>13}", "WHAT", "TIME", "ROUNDS", "CALLS", "WORKERS", "TIMES RM -RF");
+    let name = options.on.as_deref().unwrap_or(case.name);
+    println!("{name}: {}; {entries} entries in {}\n", case.what, options.dir.display());
+    println!(
+        "{:<24} {:>10} {:>6} {:>9} {:>7} {:>7} {:>9} {:>13}",
+        "WHAT", "TIME", "ROUNDS", "CALLS", "WORKERS", "THREADS", "MEMORY", "TIMES RM -RF"
+    );
     let base = contestants.iter().find(|one| one.key == "rm").and_then(Contestant::median);
     for contestant in &contestants {
         let Some(time) = contestant.median() else {
@@ -270,10 +343,15 @@ fn compare(case: &Case, options: &Options) -> Result<()> {
             continue;
         };
         let calls = contestant.calls.map_or("-".into(), |calls| calls.to_string());
-        let peak = contestant.peak.map_or("-".into(), |peak| peak.to_string());
+        let [workers, threads, memory] = contestant.peaks.map_or(["-".into(), "-".into(), "-".into()], |peaks| {
+            [peaks[0].to_string(), peaks[1].to_string(), format!("{:.1} MiB", peaks[2] as f64 / 1024.0)]
+        });
         let ratio = base.map_or("-".into(), |base| format!("{:.2}", base / time));
         let rounds = contestant.seconds.len();
-        println!("{:<24} {time:>8.3} s {rounds:>6} {calls:>9} {peak:>7} {ratio:>13}", contestant.name);
+        println!(
+            "{:<24} {time:>8.3} s {rounds:>6} {calls:>9} {workers:>7} {threads:>7} {memory:>9} {ratio:>13}",
+            contestant.name
+        );
     }
     println!(
         "\nThe machine was busy with {busy:.1} cores meanwhile, what is measured and what made the trees among it.\n"

@@ -76,9 +76,14 @@ fn seconds<'a>(ticks: impl Iterator<Item = &'a str>) -> Result<f64> {
 }
 
 /// Most memory the process had so far, in KiB; `None` once it has ended.
-fn high_water(status: &str) -> Option<u64> {
+pub fn high_water(status: &str) -> Option<u64> {
+    of_process(status, "VmHWM:")
+}
+
+/// A number that the kernel tells of a process; `None` once it has ended.
+pub fn of_process(status: &str, key: &str) -> Option<u64> {
     let text = fs::read_to_string(status).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().trim_end_matches(" kB").parse().ok()
+    text.lines().find_map(|line| line.strip_prefix(key))?.trim().trim_end_matches(" kB").parse().ok()
 }
 
 /// Refuses to begin without the tools that are measured, given with the package of Debian that has each.

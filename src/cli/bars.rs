@@ -8,10 +8,15 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::level_filters::LevelFilter;
 
 use super::options::LogFormat;
-use crate::progress::Progress;
+use crate::progress::{Known, Progress};
+use crate::report::text::size;
 
 const KNOWN: &str = "{msg}  {wide_bar}  {human_pos}/{human_len}  {per_sec}  {eta} left";
 const UNKNOWN: &str = "{spinner} {msg}  {human_pos} entries  {per_sec}  {elapsed}";
+/// Nobody counted before, and what was seen so far is the least that there is: no time can be told from that.
+const AT_LEAST: &str = "{spinner} {msg}  {human_pos} of at least {human_len} entries{prefix}  {per_sec}  {elapsed}";
+/// Nobody counted before, and by now all of it was seen.
+const SEEN: &str = "{spinner} {msg}  {human_pos} of {human_len} entries{prefix}  {per_sec}  {eta} left";
 
 /// Draws how far the work is.
 #[derive(Debug)]
@@ -67,6 +72,16 @@ impl Progress for Bars {
     fn advance(&self, units: u64) {
         if let Some(bar) = &*self.current.lock().unwrap_or_else(PoisonError::into_inner) {
             bar.inc(units);
+        }
+    }
+
+    fn known(&self, known: &Known) {
+        let bar = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(bar) = &*bar else { return };
+        bar.set_length(known.total);
+        bar.set_prefix(known.bytes.map_or_else(String::new, |bytes| format!(", {}", size(bytes))));
+        if let Ok(style) = ProgressStyle::with_template(if known.whole { SEEN } else { AT_LEAST }) {
+            bar.set_style(style);
         }
     }
 

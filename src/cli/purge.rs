@@ -13,8 +13,8 @@ use super::ask::confirmed;
 use super::exit::{Early, Ended, Exit};
 use super::output::{self, complain};
 use super::run::Run;
-use crate::progress::Progress;
-use crate::purge::{Engine, Pace, Removed, Spared, Target, Watcher};
+use crate::progress::{Known, Progress};
+use crate::purge::{Engine, Found, Pace, Removed, Spared, Target, Watcher};
 use crate::report::text::size;
 
 /// Most workers that are tried: the calls that one NFSv4.1 client can have in flight.
@@ -120,6 +120,10 @@ impl Watcher for Shown<'_> {
 
     fn removed(&self, entries: u64) {
         self.0.advance(entries);
+    }
+
+    fn found(&self, found: &Found) {
+        self.0.known(&Known { total: found.entries, whole: found.all, bytes: found.bytes });
     }
 }
 

@@ -25,8 +25,9 @@ use tree::{Node, Task};
 
 /// Stack of a worker, in bytes: it calls itself nowhere, and a thousand of them are no burden.
 const STACK: usize = 256 * 1024;
-/// Time between two looks of the thread that waits.
+/// Time between two looks of the thread that waits; the first are closer to each other, so that a short purge has its workers.
 const TICK: Duration = Duration::from_millis(20);
+const FIRST_TICK: Duration = Duration::from_millis(1);
 /// How long a worker may take to come back once it was asked to stop; one that hangs in a call is left behind.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// A call that takes longer is told.
@@ -53,6 +54,20 @@ pub trait Watcher {
 
     /// So many more entries are gone.
     fn removed(&self, entries: u64);
+
+    /// What is known of the tree by now.
+    fn found(&self, _found: &Found) {}
+}
+
+/// What is known of a tree that nobody counted, while it is being removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Entries that were seen so far, removed or not.
+    pub entries: u64,
+    /// Whether these are all: no directory is known that was not read to its end.
+    pub all: bool,
+    /// Bytes that are free by now, where sizes are asked for.
+    pub bytes: Option<u64>,
 }
 
 /// What came of one tree.
@@ -91,7 +106,8 @@ impl Engine {
         let top = Arc::new(Node::top(parent));
         shared.push(Task::Enter { parent: Arc::clone(&top), name: name.into() });
         self.pace.begin();
-        let (mut spawned, mut told) = (0, 0);
+        shared.make_room();
+        let (mut spawned, mut told, mut tick) = (0, 0, FIRST_TICK);
         loop {
             while spawned < self.pace.target() && shared.is_wanted(spawned) {
                 match spawn(&shared, spawned) {
@@ -104,10 +120,12 @@ impl Engine {
                     }
                 }
             }
-            let done = shared.wait(TICK);
+            let done = shared.wait(tick);
+            tick = (tick * 2).min(TICK);
             let removed = shared.entries.load(Ordering::Relaxed);
             watcher.removed(removed - told);
             told = removed;
+            watcher.found(&shared.found());
             if done || (spawned == 0 && shared.is_halted()) {
                 break;
             }
@@ -131,7 +149,7 @@ impl Engine {
 fn spawn(shared: &Arc<Shared>, number: usize) -> std::io::Result<()> {
     let shared = Arc::clone(shared);
     let worker = std::thread::Builder::new().name(format!("purge-{number}")).stack_size(STACK);
-    worker.spawn(move || shared.work(number)).map(drop)
+    worker.spawn(move || shared.work(Shared::run)).map(drop)
 }
 
 #[allow(clippy::disallowed_methods)] // how long a call takes, not what time it is

@@ -14,6 +14,11 @@ use super::now;
 const BURST: u32 = 100;
 /// Longest sleep of a worker that waits for the limit, so that it sees a request to stop.
 const SLICE: Duration = Duration::from_millis(20);
+/// A call that takes less than that is done by our own processors, and more workers than those wait for each other.
+const LOCAL: Duration = Duration::from_micros(100);
+const LEAST_LOCAL: usize = 2;
+/// So many calls are enough to tell.
+const ENOUGH: u64 = 100;
 /// How long a number of workers is tried before it is judged.
 const TRIAL: Duration = Duration::from_millis(100);
 /// Workers at the beginning.
@@ -99,14 +104,20 @@ impl Pace {
     pub(super) fn look(&self, calls: &AtomicU64, busy: &AtomicU64) {
         let mut climb = self.climb.lock().unwrap_or_else(PoisonError::into_inner);
         let took = climb.since.elapsed();
-        if took < TRIAL {
-            return;
-        }
         let (calls, busy) = (calls.load(Ordering::Relaxed), busy.load(Ordering::Relaxed));
         let (done, spent) = (calls - climb.calls, busy - climb.busy);
+        let is_local = done >= ENOUGH && spent < done.saturating_mul(LOCAL.subsec_nanos().into());
+        if took < TRIAL && !is_local {
+            return;
+        }
         (climb.since, climb.calls, climb.busy) = (now(), calls, busy);
         // Too little was done to tell, as at the end of a tree or behind the limit.
         let Some(mean) = spent.checked_div(done).filter(|_| done >= 20) else { return };
+        if is_local {
+            let processors = std::thread::available_parallelism().map_or(1, usize::from);
+            let target = processors.max(LEAST_LOCAL).min(self.most.load(Ordering::Relaxed));
+            return self.target.store(target, Ordering::Relaxed);
+        }
         let rate = u64::try_from(u128::from(done) * 1_000_000_000 / took.as_nanos().max(1)).unwrap_or(u64::MAX);
         let next = climb.next(self.target(), self.most.load(Ordering::Relaxed), rate, mean);
         self.target.store(next, Ordering::Relaxed);
@@ -174,6 +185,18 @@ mod tests {
         let mut climb = pace.climb.into_inner().unwrap();
         assert_eq!(climb.next(16, 64, 16_000, 1_000_000), 20);
         assert_eq!(climb.next(20, 64, 9_000, 2_100_000), 10);
+    }
+
+    #[test]
+    fn where_calls_take_no_time_there_are_as_many_workers_as_processors() {
+        let pace = Pace::new(None, 64);
+        pace.begin();
+        pace.look(&AtomicU64::new(1_000), &AtomicU64::new(10_000_000));
+        let processors = std::thread::available_parallelism().unwrap().get();
+        assert_eq!(pace.target(), processors.max(2));
+        pace.set_concurrency(1);
+        pace.look(&AtomicU64::new(2_000), &AtomicU64::new(20_000_000));
+        assert_eq!(pace.target(), 1);
     }
 
     #[test]

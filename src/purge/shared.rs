@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::tree::{Node, Task};
-use super::{NAMED_ERRORS, Pace, Removed, now, path_of};
+use super::{Found, NAMED_ERRORS, Pace, Removed, now, path_of};
 use crate::fsio::FsError;
 use crate::stop::Stop;
 
@@ -20,6 +22,8 @@ const RESERVED_HANDLES: u64 = 64;
 const MOST_HANDLES: u64 = 4096;
 /// A yes of whoever watches is good for so long; then workers wait for the next.
 const GOOD_FOR: Duration = Duration::from_secs(5);
+/// What a worker that panicked is called in its error.
+const PANICKED: &str = "a worker that panicked in";
 
 pub(super) struct Shared {
     work: Mutex<Work>,
@@ -35,6 +39,9 @@ pub(super) struct Shared {
     pub(super) entries: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) calls: AtomicU64,
+    /// Entries that were found so far, and directories among them that were not read to their end.
+    pub(super) found: AtomicU64,
+    pub(super) unread: AtomicU64,
     /// Nanoseconds spent in calls, by all workers together.
     pub(super) busy: AtomicU64,
     errors: Mutex<Vec<(String, FsError)>>,
@@ -82,6 +89,8 @@ impl Shared {
             entries: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             calls: AtomicU64::new(0),
+            found: AtomicU64::new(1),
+            unread: AtomicU64::new(1),
             busy: AtomicU64::new(0),
             errors: Mutex::default(),
             failed: AtomicU64::new(0),
@@ -93,6 +102,20 @@ impl Shared {
             begun: now(),
             confirmed: AtomicU64::new(0),
         }
+    }
+
+    /// Makes room for all the handles that may be held. The kernel lets every growth of the table wait until no processor uses
+    /// the old one, some 15 ms each, as soon as there are several threads: a chain of directories would wait most of the time.
+    pub(super) fn make_room(&self) {
+        let most = i32::try_from(self.most_handles + RESERVED_HANDLES).unwrap_or(i32::MAX);
+        // Where it fails, it grows as it is needed.
+        let _ = rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), most);
+    }
+
+    /// Whether a piece of work would be taken at once by somebody else.
+    pub(super) fn has_hands(&self) -> bool {
+        let work = self.lock();
+        work.active + work.tasks.len() < self.pace.target()
     }
 
     /// Whoever watches was asked at `asked`, as a time since the beginning, and said yes.
@@ -143,7 +166,6 @@ impl Shared {
         let is_over = |work: &mut Work| !(work.active == 0 && (work.tasks.is_empty() || self.is_halted()));
         let waited = self.done.wait_timeout_while(self.lock(), time, is_over);
         let (work, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        // A worker may have died holding nothing: what it was at is then left for the next purge.
         work.active == 0 && (work.tasks.is_empty() || self.is_halted())
     }
 
@@ -158,21 +180,14 @@ impl Shared {
         self.halted.load(Ordering::Acquire) || self.stop.requested()
     }
 
-    /// What a worker does until nothing is left.
-    pub(super) fn work(&self, _number: usize) {
+    /// What a worker does until nothing is left: `run` for each piece of work.
+    pub(super) fn work(&self, run: impl Fn(&Self, Task, &InCall) -> Result<(), Halted>) {
         let in_call = Arc::new(InCall::default());
         self.calls_now.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&in_call));
         while let Some(task) = self.next() {
+            let _counted_out = AtWork { shared: self, in_call: &in_call };
             // Halted is seen by `next` too.
-            let _ = self.run(task, &in_call);
-            in_call.leave();
-            let mut work = self.lock();
-            work.active -= 1;
-            // Nobody is woken otherwise: this worker takes what is left itself, or sees that it was halted.
-            if work.active == 0 && work.tasks.is_empty() {
-                self.done.notify_all();
-                self.more.notify_all();
-            }
+            let _ = run(self, task, &in_call);
         }
     }
 
@@ -240,10 +255,14 @@ impl Shared {
     }
 
     pub(super) fn cannot(&self, node: &Node, name: Option<&OsStr>, error: FsError) {
+        self.report(path_of(node, name), error);
+    }
+
+    fn report(&self, path: String, error: FsError) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         if errors.len() < NAMED_ERRORS {
-            errors.push((path_of(node, name), error));
+            errors.push((path, error));
         }
     }
 
@@ -261,6 +280,15 @@ impl Shared {
                 tracing::warn!("stuck for {seconds} s in {call} in {}", path_of(node, None));
             }
         }
+    }
+
+    /// What is known of the tree by now.
+    pub(super) fn found(&self) -> Found {
+        // In this order: entries of a directory are counted before it is called read.
+        let all = self.unread.load(Ordering::Acquire) == 0;
+        // A directory's entries are counted some hundred at a time, and some may be gone before.
+        let entries = self.found.load(Ordering::Relaxed).max(self.entries.load(Ordering::Relaxed));
+        Found { entries, all, bytes: self.measure.then(|| self.bytes.load(Ordering::Relaxed)) }
     }
 
     pub(super) fn outcome(&self, took: Duration, top: &Node) -> Removed {
@@ -283,6 +311,30 @@ impl Shared {
     }
 }
 
+/// A worker that is at a piece of work. However that ends, it is counted out: nobody waits for one that panicked.
+struct AtWork<'a> {
+    shared: &'a Shared,
+    in_call: &'a InCall,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        let was_in = self.in_call.leave();
+        if std::thread::panicking() {
+            // What it was at is never removed by this purge: the tree is not whole.
+            let error = FsError { call: PANICKED, what: ".".into(), errno: Errno::NOTRECOVERABLE };
+            self.shared.report(was_in.map_or_else(String::new, |(_, node)| path_of(&node, None)), error);
+        }
+        let mut work = self.shared.lock();
+        work.active -= 1;
+        // Nobody is woken otherwise: this worker takes what is left itself, or sees that it was halted.
+        if work.active == 0 && work.tasks.is_empty() {
+            self.shared.done.notify_all();
+            self.shared.more.notify_all();
+        }
+    }
+}
+
 impl InCall {
     fn enter(&self, what: &'static str, node: &Arc<Node>, since: Duration) {
         let mut now = self.what.lock().unwrap_or_else(PoisonError::into_inner);
@@ -296,8 +348,30 @@ impl InCall {
     }
 
     /// Lets go of the directory: a worker that waits would otherwise hold its handle, and those of all above it.
-    fn leave(&self) {
-        let before = self.what.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(before);
+    fn leave(&self) -> Option<(&'static str, Arc<Node>)> {
+        self.since.store(0, Ordering::Relaxed);
+        self.what.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fsio::Dir;
+
+    #[test]
+    fn a_worker_that_panics_is_counted_out_and_its_tree_is_not_called_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("tree")).unwrap();
+        let shared = Arc::new(Shared::new(Arc::new(Pace::new(None, 4)), Stop::default(), false));
+        let top = Arc::new(Node::top(Dir::open_root(folder.path()).unwrap()));
+        shared.push(Task::Enter { parent: Arc::clone(&top), name: OsStr::new("tree").into() });
+        let at_work = Arc::clone(&shared);
+        let worker = std::thread::spawn(move || at_work.work(|_, _, _| panic!("as it is meant to")));
+        assert!(worker.join().is_err());
+        assert!(shared.wait(Duration::from_secs(10)), "it is waited for");
+        let removed = shared.outcome(Duration::ZERO, &top);
+        assert_eq!((removed.whole, removed.failed, removed.halted), (false, 1, None));
+        assert_eq!(removed.errors[0].1.call, PANICKED);
     }
 }

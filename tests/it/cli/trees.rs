@@ -126,3 +126,33 @@ fn however_it_ends_the_next_one_finishes_and_what_is_beside_stays() {
         assert!(!path.exists());
     }
 }
+
+/// Most memory of `hygiene purge`, in KiB, for a directory of so many files: the kernel's own high-water mark.
+fn memory_for(files: u64) -> u64 {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let tree = folder.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    (0..files).for_each(|n| drop(fs::File::create(tree.join(n.to_string())).unwrap()));
+    let mut purge = purge(&folder.path().join("state"), &[&tree], &["--yes", "--no-sizes"]);
+    let mut purge = purge.stdout(Stdio::null()).spawn().unwrap();
+    let mut most = 0;
+    let status = loop {
+        let text = fs::read_to_string(format!("/proc/{}/status", purge.id())).unwrap_or_default();
+        let peak =
+            text.lines().find_map(|line| line.strip_prefix("VmHWM:")).map(|kib| kib.trim_end_matches("kB").trim());
+        most = most.max(peak.map_or(0, |kib| kib.parse().unwrap()));
+        if let Some(status) = purge.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    assert!(status.success() && !tree.exists());
+    most
+}
+
+#[test]
+fn memory_does_not_grow_with_the_entries_of_a_directory() {
+    const SLACK: u64 = 8 * 1024;
+    let (few, many) = (memory_for(20_000), memory_for(200_000));
+    assert!(few > 0 && many <= few + SLACK, "{few} KiB for 20 000 entries, {many} KiB for 200 000");
+}

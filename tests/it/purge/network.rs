@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use workspace_hygiene::fsio::Dir;
-use workspace_hygiene::purge::{Engine, Pace};
+use workspace_hygiene::purge::{Engine, Pace, Watcher};
 use workspace_hygiene::stop::Stop;
 
 use super::{Counting, remove, remove_unjudged};
@@ -75,6 +75,27 @@ fn an_error_of_one_call_costs_no_more_than_what_it_is_about() {
         volume.fuse.control().clear();
         assert!(remove(&volume.at(), "tree", 4).whole, "{op:?} {errno:?}");
     }
+}
+
+/// A directory that is never empty, whatever is removed from it: it is read a few times more, and then named.
+#[test]
+fn a_directory_that_never_becomes_empty_is_given_up() {
+    struct Until(Instant);
+    impl Watcher for Until {
+        fn may_go_on(&self) -> Result<(), String> {
+            if Instant::now() < self.0 { Ok(()) } else { Err("it goes on for ever".into()) }
+        }
+
+        fn removed(&self, _entries: u64) {}
+    }
+    let volume = Volume::with(1, 2);
+    volume.fuse.control().on(Op::Rmdir, "tree/0/0").fail(Errno::NOTEMPTY);
+    let engine = Engine::new(Arc::new(Pace::new(None, 4)), false);
+    let until = Until(Instant::now() + Duration::from_secs(20));
+    let removed = engine.remove(Dir::open_root(&volume.at()).unwrap(), "tree".as_ref(), &Stop::default(), &until);
+    assert_eq!((removed.whole, removed.halted.as_deref(), removed.failed), (false, None, 1), "{removed:?}");
+    assert_eq!((removed.errors[0].0.as_str(), removed.errors[0].1.errno), ("tree/0/0", Errno::NOTEMPTY));
+    assert!(volume.fuse.control().count(Op::Rmdir) <= 10);
 }
 
 /// A hard mount hangs rather than fails: its worker waits, and whoever asked it to stop does not.

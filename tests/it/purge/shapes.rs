@@ -1,11 +1,16 @@
 //! Trees of every shape, removed whole.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use rstest::rstest;
+use workspace_hygiene::fsio::Dir;
+use workspace_hygiene::purge::{Engine, Found, Pace, Watcher};
+use workspace_hygiene::stop::Stop;
 
 use super::remove;
 
@@ -140,4 +145,66 @@ fn a_flat_directory_of_many_goes_in_one_piece() {
     }
     let removed = remove(folder.path(), "tree", 16);
     assert_eq!((removed.whole, removed.entries), (true, 20_001));
+}
+
+/// Looks at what is told while a tree goes: never less than what is gone, and in the end all of it.
+#[derive(Default)]
+struct Told {
+    gone: Cell<u64>,
+    last: Cell<Option<Found>>,
+}
+
+impl Watcher for Told {
+    fn may_go_on(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn removed(&self, entries: u64) {
+        self.gone.set(self.gone.get() + entries);
+    }
+
+    fn found(&self, found: &Found) {
+        assert!(found.entries >= self.gone.get(), "{found:?}, and {} are gone", self.gone.get());
+        self.last.set(Some(*found));
+    }
+}
+
+#[test]
+fn in_the_end_all_of_a_tree_was_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let entries = packages(&folder.path().join("tree"), 5, 4);
+    let told = Told::default();
+    let engine = Engine::new(Arc::new(Pace::new(Some(5_000), 8)), true);
+    let removed = engine.remove(Dir::open_root(folder.path()).unwrap(), "tree".as_ref(), &Stop::default(), &told);
+    assert!(removed.whole, "{removed:?}");
+    assert_eq!(told.last.get(), Some(Found { entries, all: true, bytes: Some(removed.bytes) }));
+}
+
+/// The folder that a tree is in is no part of it: its rights are left as they are.
+#[test]
+fn the_rights_of_the_folder_around_a_tree_are_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let around = folder.path().join("around");
+    fs::create_dir_all(around.join("tree/below")).unwrap();
+    let chown = Command::new("chown").args(["-R", "nobody"]).arg(folder.path()).status().unwrap();
+    assert!(chown.success());
+    fs::set_permissions(&around, fs::Permissions::from_mode(0o500)).unwrap();
+    let purge = Command::new("setpriv")
+        .args(["--reuid", "nobody", "--clear-groups"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "purge::shapes::cannot_remove_it_as_it_is"])
+        .env("PURGE_IN", &around)
+        .output()
+        .unwrap();
+    assert!(purge.status.success(), "{}", String::from_utf8_lossy(&purge.stdout));
+    assert_eq!(fs::metadata(&around).unwrap().mode() & 0o7777, 0o500);
+    assert_eq!(fs::read_dir(around.join("tree")).unwrap().count(), 0);
+}
+
+/// Does nothing of its own: see [`the_rights_of_the_folder_around_a_tree_are_left_alone`].
+#[test]
+fn cannot_remove_it_as_it_is() {
+    let Some(folder) = std::env::var_os("PURGE_IN") else { return };
+    let removed = remove(Path::new(&folder), "tree", 4);
+    assert_eq!((removed.whole, removed.failed, removed.entries), (false, 1, 1), "{removed:?}");
 }

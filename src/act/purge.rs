@@ -1,6 +1,7 @@
 //! Purges what is condemned, with the engine, at the rate the spec allows: which trees, on whose word, and what the journal
 //! says of it.
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,9 @@ const SIDECAR_LIMIT: u64 = 64 * 1024;
 /// While trees are removed the service is asked again after so long: the engine relies on a yes for five seconds more, and no
 /// answer may be older than ten.
 const ASK_AFTER: Duration = Duration::from_secs(5);
+
+/// And orders and lock are proved again after so long, which costs calls.
+const PROVE_AFTER: Duration = Duration::from_secs(1);
 
 /// A tree in the purge folder. Made only by looking there: nothing else can be purged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,13 +94,15 @@ impl Act<'_> {
         if folder.find(OsStr::new(WORKSPACE))?.is_some_and(|tree| tree.inode != inode) {
             return Err(Undone::Wrong("its tree is not the one that was condemned; move it away".into()));
         }
-        let watched = Watched { act: self };
+        let watched = Watched { act: self, proved: Cell::new(self.clock.uptime()) };
         let removed = engine.remove(folder.again()?, OsStr::new(WORKSPACE), self.stop, &watched);
         for (path, error) in removed.errors {
             let message = format!("{path}: {error}");
             self.acted.errors.push(StepError { name: name.to_owned(), step: "purge", message });
         }
         if let Some(why) = removed.halted {
+            // Orders that stand no more, or a lock that is lost, end the sweep; a service that is unwell only pauses it.
+            self.go_on()?;
             return Err(if why.is_empty() || self.stop.requested() { Undone::Stopped } else { Undone::Paused(why) });
         }
         if !removed.whole {
@@ -132,12 +138,20 @@ impl Act<'_> {
 /// Asked by the engine whether to go on.
 struct Watched<'a> {
     act: &'a Act<'a>,
+    /// When orders and lock were proved last, by the machine's uptime.
+    proved: Cell<Duration>,
 }
 
 impl Watcher for Watched<'_> {
     fn may_go_on(&self) -> Result<(), String> {
         self.act.service.is_well_by(ASK_AFTER)?;
-        self.act.policy.schedule.open(self.act.clock.now()).map_err(|closed| closed.to_string())
+        self.act.policy.schedule.open(self.act.clock.now()).map_err(|closed| closed.to_string())?;
+        let now = self.act.clock.uptime();
+        if now.saturating_sub(self.proved.get()) >= PROVE_AFTER {
+            self.act.go_on().map_err(|undone| undone.to_string())?;
+            self.proved.set(now);
+        }
+        Ok(())
     }
 
     fn removed(&self, entries: u64) {

@@ -64,8 +64,10 @@ fn an_error_of_one_call_costs_no_more_than_what_it_is_about() {
         (Op::Readdir, Errno::IO, false),
     ] {
         let volume = Volume::with(6, 3);
-        volume.fuse.control().on(op, "**").times(1).fail(errno);
-        let first = remove_unjudged(&volume.at(), "tree", 4);
+        // The kernel tries once more by itself where a handle is stale; by one worker, so that both are about one entry.
+        let (times, workers) = if errno == Errno::STALE { (2, 1) } else { (1, 4) };
+        volume.fuse.control().on(op, "tree/**").times(times).fail(errno);
+        let first = remove_unjudged(&volume.at(), "tree", workers);
         let there = volume.at().join("tree").exists();
         // An entry that was said to be gone and is not shows itself when its directory is to go.
         let again = errno == Errno::NOENT && first.whole;

@@ -259,7 +259,7 @@ fn backlog(policy: &Policy, swept: &Swept) -> BacklogStatus {
 }
 
 /// The sidecars of what stays in quarantine.
-fn staying<'a>(swept: &'a Swept) -> impl Iterator<Item = &'a Sidecar> {
+fn staying(swept: &Swept) -> impl Iterator<Item = &Sidecar> {
     let plan = &swept.observed.plan;
     let gone = |name: &String| swept.acted.restored.contains(name) || swept.acted.condemned.contains(name);
     let volume = swept.observed.snapshot.volume.complete();
@@ -428,7 +428,8 @@ fn cut(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.into();
     }
-    let end = text.floor_char_boundary(most.saturating_sub("…".len()));
+    let most = most.saturating_sub("…".len());
+    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= most).last().unwrap_or(0);
     format!("{}…", &text[..end])
 }
 

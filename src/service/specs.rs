@@ -10,6 +10,9 @@ use crate::orders::Orders;
 use crate::policy::PolicyOptions;
 use crate::spec::{LoadOptions, Loaded, load};
 
+/// Says whether specs may be used, or why not.
+type Accept = dyn Fn(&[Loaded]) -> Result<(), String> + Send + Sync;
+
 /// What `-f` names, and how the files were when they were looked at last.
 pub struct Specs {
     args: Vec<String>,
@@ -17,7 +20,7 @@ pub struct Specs {
     /// What standard input held: it can be read only once.
     stdin: Vec<u8>,
     /// Whether what was loaded may be used at all, such as whether its secrets are given.
-    accept: Box<dyn Fn(&[Loaded]) -> Result<(), String> + Send + Sync>,
+    accept: Box<Accept>,
     seen: Mutex<BTreeMap<PathBuf, Option<Vec<u8>>>>,
 }
 

@@ -92,7 +92,6 @@ impl RunService {
             }
             false => run,
         };
-        let loaded = run.loaded()?;
         let sweep_now = Arc::new(AtomicBool::new(false));
         flag::register(SIGHUP, Arc::clone(&sweep_now)).context("SIGHUP cannot be handled")?;
         let run = Arc::new(run);
@@ -103,6 +102,8 @@ impl RunService {
             move || for_options.policy_options(),
             move |loaded| for_secrets.secrets_are_given(loaded),
         );
+        // After the files were looked at: one that changes in between is then read again, and not taken for what was loaded.
+        let loaded = run.loaded()?;
         let pace = Pace {
             startup_delay: self.startup_delay,
             restore_every: self.restore_every.max(Duration::from_millis(100)),

@@ -143,7 +143,10 @@ impl Service {
         specs: &Arc<Specs>,
         resources: &mut BTreeMap<ResourceName, Resource>,
     ) {
-        match specs.changed() {
+        let looking = Arc::clone(specs);
+        // A file on a network file system may keep whoever reads it waiting.
+        let Ok(changed) = tokio::task::spawn_blocking(move || looking.changed()).await else { return };
+        match changed {
             None => {}
             Some(Ok(loaded)) => {
                 self.audience.fault(None);

@@ -13,6 +13,11 @@ dependency_sources() {
         grep -o '"manifest_path":"[^"]*"' | cut -d '"' -f 4 | sed 's|/Cargo.toml$||' | grep -vxF "$PWD" | sort
 }
 
+# Where the Python programs of tests/requirements.txt are: the tests find them in the same way.
+python_directory() {
+    echo "${XDG_CACHE_HOME:-$HOME/.cache}/workspace-hygiene/python-$(sha256sum tests/requirements.txt | cut -c 1-16)"
+}
+
 # Removes a tree that may hold read-only directories. Never crosses into another file system.
 remove_tree() {
     [ -e "$1" ] || return 0

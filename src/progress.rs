@@ -1,5 +1,7 @@
 //! How far long work has come, for whoever watches.
 
+use std::time::Duration;
+
 /// Is told how far long work has come. Called from any thread.
 pub trait Progress: Send + Sync {
     /// A piece of work begins; `total` units, where known.
@@ -10,6 +12,9 @@ pub trait Progress: Send + Sync {
 
     /// What is known by now of work that began without a total.
     fn known(&self, _known: &Known) {}
+
+    /// How a purge does, since it was told last.
+    fn purging(&self, _working: &Working) {}
 
     /// The piece of work ended.
     fn end(&self);
@@ -24,6 +29,17 @@ pub struct Known {
     pub whole: bool,
     /// Bytes that are done, where they are counted.
     pub bytes: Option<u64>,
+}
+
+/// How a purge does: what was done since it was told last, and by how many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Working {
+    /// Calls that removed or moved something.
+    pub calls: u64,
+    /// Time spent in these, by all workers together.
+    pub busy: Duration,
+    /// Workers that may be at work now.
+    pub workers: usize,
 }
 
 /// Nobody watches.

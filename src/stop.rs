@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     own: Arc<AtomicBool>,
-    above: Option<Arc<AtomicBool>>,
+    above: Option<Arc<Stop>>,
 }
 
 impl Stop {
     /// A request of its own that holds as well once this one was made.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { own: Arc::default(), above: Some(Arc::clone(&self.own)) }
+        Self { own: Arc::default(), above: Some(Arc::new(self.clone())) }
     }
 
     /// Asks everything that holds a clone or a child to stop.
@@ -24,11 +24,27 @@ impl Stop {
 
     /// Whether stopping was asked for.
     pub fn requested(&self) -> bool {
-        self.own.load(Ordering::Acquire) || self.above.as_ref().is_some_and(|above| above.load(Ordering::Acquire))
+        self.own.load(Ordering::Acquire) || self.above.as_ref().is_some_and(|above| above.requested())
     }
 
     /// The flag itself, for a signal handler to set.
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.own)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_holds_for_children_of_children_and_never_upwards() {
+        let above = Stop::default();
+        let (middle, other) = (above.child(), above.child());
+        let below = middle.child();
+        middle.request();
+        assert_eq!([&above, &middle, &below, &other].map(Stop::requested), [false, true, true, false]);
+        above.request();
+        assert!(other.requested() && other.child().requested() && below.requested());
     }
 }

@@ -6,7 +6,7 @@ use super::{Act, Undone};
 use crate::fsio::{Dir, printable};
 use crate::journal::{Event, Op, Step};
 use crate::names::EntryId;
-use crate::observe::volume::{ENTRY, WORKSPACE, Walk, read_keep_file, walk};
+use crate::observe::volume::{ENTRY, Hands, WORKSPACE, Walk, read_keep_file, walk};
 use crate::observe::{KeepFileState, Sidecar, WalkOutcome};
 use crate::progress::Unwatched;
 
@@ -15,6 +15,7 @@ const SIDECAR_LIMIT: u64 = 64 * 1024;
 
 impl Act<'_> {
     /// Moves the folder of `entry`, tree and sidecar together, from quarantine to the purge.
+    #[tracing::instrument(level = "debug", skip(self, entry, why))]
     pub(crate) fn condemn(&mut self, entry: &EntryId, name: &str, why: &str) -> Result<(), Undone> {
         self.may_delete()?;
         let id = OsStr::new(entry.as_str());
@@ -117,6 +118,7 @@ impl Act<'_> {
             root_was_moved: true,
             stop: self.stop,
             progress: &Unwatched,
+            hands: &Hands::beside(1),
         };
         match walk(&folder, OsStr::new(WORKSPACE), walk_for) {
             WalkOutcome::Idle { .. } => Ok(()),

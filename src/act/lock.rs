@@ -32,7 +32,7 @@ pub struct Holder {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody else holds it.
-    #[error("the volume is locked by {}; wait for it, or give --lock-timeout", told(.holder.as_ref(), *.now))]
+    #[error("the volume is locked by {}; wait for it, or give a longer --lock-timeout", told(.holder.as_ref(), *.now))]
     Held {
         /// Who, where the lock says so.
         holder: Option<Holder>,
@@ -68,12 +68,25 @@ pub struct Lock {
     server_time: Timestamp,
 }
 
+/// How to wait for the lock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LockWait {
+    /// For how long.
+    pub timeout: Duration,
+    /// Whether a service that holds it is asked to step aside meanwhile.
+    pub asks: bool,
+}
+
 const PAUSE: Duration = Duration::from_millis(100);
+/// Time between two requests to step aside: whoever looks tells from a new one that somebody still waits.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// The file by which a holder is asked to step aside.
+const WANTED: &str = "wanted";
 /// Every write is of this length, in bytes, so that proving the lock needs no new space on a full volume.
 const LENGTH: usize = 1024;
 
 impl Lock {
-    /// Takes the lock in our folder, waiting for it up to `timeout`.
+    /// Takes the lock in our folder, waiting for it as `wait` says.
     ///
     /// # Errors
     /// When somebody else holds it for that long, or it cannot be taken at all.
@@ -81,7 +94,7 @@ impl Lock {
         hygiene: &Dir,
         who: &str,
         command: &str,
-        timeout: Duration,
+        wait: LockWait,
         clock: &dyn Clock,
         stop: &Stop,
     ) -> Result<Self, LockError> {
@@ -89,10 +102,14 @@ impl Lock {
         let failed = |errno| FsError { call: "flock", what: LOCK.into(), errno };
         let mut file = hygiene.open_file(name)?;
         let mut waited = Duration::ZERO;
+        let mut asked = Asked { hygiene, times: 0 };
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,
-                Err(Errno::WOULDBLOCK) if waited < timeout && !stop.requested() => {
+                Err(Errno::WOULDBLOCK) if waited < wait.timeout && !stop.requested() => {
+                    if wait.asks && waited >= ASK_EVERY * asked.times {
+                        asked.ask(&Holder { who: who.into(), command: command.into(), since: clock.now() });
+                    }
                     std::thread::sleep(PAUSE);
                     waited += PAUSE;
                 }
@@ -148,6 +165,52 @@ impl Drop for Lock {
     }
 }
 
+/// Asks whoever holds the lock to step aside, for as long as this is held. What cannot be written is not asked.
+struct Asked<'a> {
+    hygiene: &'a Dir,
+    times: u32,
+}
+
+impl Asked<'_> {
+    fn ask(&mut self, who: &Holder) {
+        self.times += 1;
+        let Ok(content) = serde_json::to_vec(who) else { return };
+        if let Err(error) = self.hygiene.replace_file(OsStr::new(WANTED), &content) {
+            tracing::debug!(%error, "nobody can be asked to step aside");
+        }
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if self.times > 0 {
+            // Left where it cannot be removed; nobody takes the same request for a second one.
+            let _ = self.hygiene.unlink(OsStr::new(WANTED));
+        }
+    }
+}
+
+/// A request to step aside.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Differs from that of every other request, and of every repetition.
+    pub mark: u64,
+    /// Who waits, where the request says so.
+    pub by: Option<Holder>,
+}
+
+/// Who wants the lock. By a listing, which is read from the file server: a look-up by name may be answered from what the
+/// client remembers.
+///
+/// # Errors
+/// When our folder cannot be listed.
+pub fn wanted(hygiene: &Dir) -> Result<Option<Wanted>, FsError> {
+    let name = OsStr::new(WANTED);
+    let Some(mark) = hygiene.listed_inode(name)? else { return Ok(None) };
+    let content = hygiene.read_file(name, LENGTH as u64).ok().flatten();
+    Ok(Some(Wanted { mark, by: content.and_then(|content| serde_json::from_slice(&content).ok()) }))
+}
+
 /// Who holds it. What cannot be read only makes the message poorer.
 fn read(file: &mut File) -> Option<Holder> {
     let mut content = String::new();
@@ -179,7 +242,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(LOCK), "").unwrap();
         let dir = Dir::open_root(folder.path()).unwrap();
-        let take = || Lock::take(&dir, "test", "sweep", Duration::ZERO, &SystemClock, &Stop::default());
+        let take = || Lock::take(&dir, "test", "sweep", LockWait::default(), &SystemClock, &Stop::default());
         let held = take().unwrap();
         let copy = held.file.try_clone().unwrap();
         assert!(matches!(take(), Err(LockError::Held { .. })));

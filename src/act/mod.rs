@@ -9,7 +9,7 @@ mod restore;
 mod service;
 mod settle;
 
-pub use lock::{Holder, Lock, LockError};
+pub use lock::{Holder, Lock, LockError, LockWait, Wanted, wanted};
 pub use purge::Condemned;
 pub use restore::Pin;
 pub use service::Service;
@@ -163,7 +163,9 @@ impl Act<'_> {
             }
         }
         // While a breaker holds only what was approved is a victim; while a gate does nothing is.
-        self.progress.begin("quarantining", Some(plan.victims.len() as u64));
+        if !plan.victims.is_empty() {
+            self.progress.begin("quarantining", Some(plan.victims.len() as u64));
+        }
         for victim in &plan.victims {
             if self.is_over() {
                 break;
@@ -176,15 +178,21 @@ impl Act<'_> {
         if plan.held.is_some() {
             return;
         }
+        let due = plan.quarantine.iter().filter(|entry| matches!(entry.decision, Decision::Condemn)).count() as u64;
+        if due > 0 {
+            self.progress.begin("condemning", Some(due));
+        }
         for entry in &plan.quarantine {
             if self.is_over() {
-                return;
+                break;
             }
             if let (Decision::Condemn, Some(name)) = (&entry.decision, &entry.name) {
                 let result = self.condemn(&entry.id, name, "its retention is over");
                 self.note("condemn", name, result);
+                self.progress.advance(1);
             }
         }
+        self.progress.end();
         if !self.is_over() {
             self.purge_condemned();
         }

@@ -12,6 +12,7 @@ use crate::journal::{Event, Op, Step};
 use crate::names::EntryId;
 use crate::observe::Sidecar;
 use crate::observe::volume::{ENTRY, WORKSPACE};
+use crate::progress::Working;
 use crate::purge::{Engine, Pace, Watcher};
 
 /// Longest sidecar that is read, in bytes.
@@ -86,6 +87,7 @@ impl Act<'_> {
         serde_json::from_slice(&content).ok()
     }
 
+    #[tracing::instrument(level = "debug", skip(self, one, sidecar, engine))]
     fn purge(&mut self, one: &Condemned, sidecar: Option<&Sidecar>, name: &str, engine: &Engine) -> Result<(), Undone> {
         let folder = self.hygiene.purging.open_dir(&one.folder)?;
         let Some(inode) = self.journal.ledger().condemned.get(&one.id).copied() else {
@@ -158,5 +160,9 @@ impl Watcher for Watched<'_> {
         if entries > 0 {
             self.act.progress.advance(entries);
         }
+    }
+
+    fn working(&self, working: &Working) {
+        self.act.progress.purging(working);
     }
 }

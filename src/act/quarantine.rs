@@ -15,6 +15,7 @@ use crate::plan::{Plan, Victim};
 
 impl Act<'_> {
     /// Moves one victim into quarantine. `live` is how many sessions were live, and when they were read.
+    #[tracing::instrument(level = "debug", skip_all, fields(name = %victim.name))]
     pub(crate) fn quarantine(&mut self, plan: &Plan, victim: &Victim, live: (u64, Timestamp)) -> Result<(), Undone> {
         self.may_delete()?;
         let Some(name) = victim.name.as_str().map(str::to_owned) else {

@@ -23,6 +23,7 @@ pub enum Pin {
 
 impl Act<'_> {
     /// Puts the tree of `entry` back under `name`.
+    #[tracing::instrument(level = "debug", skip(self, entry, pin))]
     pub(crate) fn restore(&mut self, entry: &EntryId, name: &str, why: &str, pin: Pin) -> Result<(), Undone> {
         self.go_on()?;
         let folder = self.hygiene.quarantine.open_dir(OsStr::new(entry.as_str()))?;

@@ -1,10 +1,10 @@
 //! Metrics as OpenMetrics text. What is counted is kept here by resource; the rest is read off the board when somebody asks.
 //! Labels are bounded: resources, and words of our own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use prometheus_client::encoding::text::encode;
@@ -19,6 +19,7 @@ use super::board::{Board, ResourceView};
 use super::pulse::Pulse;
 use crate::api::SizeString;
 use crate::policy::ResourceName;
+use crate::progress::Working;
 use crate::report::documents::Counts;
 use crate::sweep::Swept;
 
@@ -31,6 +32,7 @@ type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 pub struct Metrics {
     resources: Mutex<BTreeMap<ResourceName, Counted>>,
     sweep_seconds: Histograms,
+    step_seconds: Histograms,
     source_seconds: Histograms,
     memory: Mutex<Option<(u64, Option<u64>, u64)>>,
 }
@@ -50,8 +52,38 @@ struct Counted {
     purged_bytes: u64,
     /// By step.
     errors: BTreeMap<&'static str, u64>,
+    /// The steps whose times were noted.
+    steps: BTreeSet<&'static str>,
+    /// Calls of the purge that removed or moved something, the seconds spent in them, and workers.
+    purge_calls: u64,
+    purge_seconds: f64,
+    purge_workers: usize,
+    /// Seconds in which something held deletion, by kind; and what holds it now, since when.
+    held_seconds: BTreeMap<&'static str, f64>,
+    held: Option<(&'static str, Instant)>,
     /// By kind of source: answers that were no answer.
     source_errors: BTreeMap<&'static str, u64>,
+}
+
+impl Counted {
+    /// What holds deletion from now on.
+    fn hold(&mut self, kind: Option<&'static str>) {
+        self.held_seconds = self.held_until_now();
+        self.held = kind.map(|kind| (kind, now()));
+    }
+
+    fn held_until_now(&self) -> BTreeMap<&'static str, f64> {
+        let mut seconds = self.held_seconds.clone();
+        if let Some((kind, since)) = self.held {
+            *seconds.entry(kind).or_default() += since.elapsed().as_secs_f64();
+        }
+        seconds
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // how long something holds, not what time it is
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// A sweep takes from a moment to hours.
@@ -76,6 +108,7 @@ impl Metrics {
         Self {
             resources: Mutex::default(),
             sweep_seconds: Family::new_with_constructor(sweep_buckets),
+            step_seconds: Family::new_with_constructor(sweep_buckets),
             source_seconds: Family::new_with_constructor(source_buckets),
             memory: Mutex::default(),
         }
@@ -100,6 +133,9 @@ impl Metrics {
         let mut resources = locked(&self.resources);
         let counted = resources.entry(resource.clone()).or_default();
         *counted.sweeps.entry(result).or_default() += 1;
+        counted.hold(swept.observed.plan.held.as_ref().map(|hold| hold.reason.kind().word()));
+        // Between two purges nobody is at work.
+        counted.purge_workers = 0;
         counted.verdicts = verdicts.collect();
         counted.orphans = Some(swept.observed.plan.orphans);
         counted.quarantined += acted.quarantined.len() as u64;
@@ -111,6 +147,21 @@ impl Metrics {
         for error in &acted.errors {
             *counted.errors.entry(error.step).or_default() += 1;
         }
+    }
+
+    /// Notes how long a step of a sweep took.
+    pub(super) fn step(&self, resource: &ResourceName, step: &'static str, took: Duration) {
+        self.step_seconds.get_or_create(&with(named(resource), "step", step)).observe(took.as_secs_f64());
+        locked(&self.resources).entry(resource.clone()).or_default().steps.insert(step);
+    }
+
+    /// Counts what a purge did since this was told last.
+    pub(super) fn purging(&self, resource: &ResourceName, working: &Working) {
+        let mut resources = locked(&self.resources);
+        let counted = resources.entry(resource.clone()).or_default();
+        counted.purge_calls += working.calls;
+        counted.purge_seconds += working.busy.as_secs_f64();
+        counted.purge_workers = working.workers;
     }
 
     /// Counts a sweep that ended without a report.
@@ -129,6 +180,9 @@ impl Metrics {
     pub fn forget(&self, resource: &ResourceName) {
         let counted = locked(&self.resources).remove(resource).unwrap_or_default();
         self.sweep_seconds.remove(&named(resource));
+        for step in counted.steps {
+            self.step_seconds.remove(&with(named(resource), "step", step));
+        }
         for kind in counted.source_errors.keys() {
             self.source_seconds.remove(&with(named(resource), "kind", *kind));
         }
@@ -197,6 +251,17 @@ impl Metrics {
         page.counter("purged_bytes", "Bytes freed", sum(|c| c.purged_bytes));
         page.counter("step_errors", "Steps that failed, by step", by("step", |c| &c.errors));
         page.counter("source_errors", "Times a source gave no answer", by("kind", |c| &c.source_errors));
+        page.histogram("sweep_step_duration", "How long the steps of sweeps took", &self.step_seconds);
+        let held = resources.iter().flat_map(|(resource, counted)| {
+            let seconds = counted.held_until_now().into_iter();
+            seconds.map(|(kind, seconds)| (with(named(resource), "kind", kind), seconds))
+        });
+        page.seconds("held", "Time in which something held deletion, by kind", held);
+        page.counter("purge_calls", "Calls of purges that removed or moved something", sum(|c| c.purge_calls));
+        let seconds = resources.iter().map(|(resource, counted)| (named(resource), counted.purge_seconds));
+        page.seconds("purge_call", "Time spent in these calls, by all workers together", seconds);
+        let workers = resources.iter().map(|(resource, counted)| (named(resource), counted.purge_workers as f64));
+        page.gauge("purge_workers", "Calls that a purge makes at once now", None, workers);
         page.histogram("source_duration", "How long sources took", &self.source_seconds);
         let verdicts = resources.iter().flat_map(|(resource, counted)| {
             counted.verdicts.iter().map(|((verdict, reason), n)| {
@@ -225,6 +290,9 @@ fn shown(page: &mut Page, views: &[Arc<ResourceView>]) {
     });
     each("next_sweep_timestamp", "When the next sweep is due", seconds(), |v| at(v.status.next_sweep_time.as_ref()));
     each("hold_since_timestamp", "Since when it is held", seconds(), |v| at(v.status.hold.as_ref()?.since.as_ref()));
+    each("journal_sequence", "Number of the last record in the volume's journal", None, |v| {
+        Some(v.status.last_sweep.as_ref()?.journal_sequence? as f64)
+    });
     each("backlog_directories", "Confirmed orphans that wait for their turn", None, |v| {
         Some(v.status.backlog.as_ref()?.directories as f64)
     });
@@ -284,6 +352,15 @@ impl Page {
             family.get_or_create(&labels).inc_by(value);
         }
         self.0.register(name, what, family);
+    }
+
+    /// A counter of seconds.
+    fn seconds(&mut self, name: &str, what: &str, rows: impl IntoIterator<Item = (Labels, f64)>) {
+        let family = Family::<Labels, Counter<f64, AtomicU64>>::default();
+        for (labels, value) in rows {
+            family.get_or_create(&labels).inc_by(value);
+        }
+        self.0.register_with_unit(name, what, Unit::Seconds, family);
     }
 
     fn histogram(&mut self, name: &str, what: &str, family: &Histograms) {

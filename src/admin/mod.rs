@@ -10,12 +10,14 @@ mod metrics;
 mod page;
 mod pulse;
 mod server;
+mod steps;
 
 pub use board::{Board, OrphanLine, QuarantineLine, ResourceView, SweepLine};
 pub use memory::{MemoryMonitor, MemoryWarn, Place};
 pub use metrics::Metrics;
 pub use pulse::{Pulse, PulseState};
 pub use server::{Admin, Options};
+pub use steps::Steps;
 
 /// The version that is told.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -42,7 +42,7 @@ impl Adopt {
         let policies = run.policies()?;
         let mut results = Results::new(run, &policies);
         for policy in &policies {
-            let context = || run.context(policy, "adopt", self.lock.lock_timeout);
+            let context = || run.context(policy, "adopt", self.lock.wait());
             if !self.yes {
                 match adopt(policy.clone(), run.sources(policy), context(), false).await {
                     Err(error) => {

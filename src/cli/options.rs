@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use tracing::level_filters::LevelFilter;
 
 use super::secrets::{Given, given};
+use crate::act::LockWait;
 use crate::api::DurationString;
 use crate::sweep::Settling;
 
@@ -38,7 +39,8 @@ pub(super) struct Global {
     #[arg(long, value_enum, global = true, help_heading = HEADING)]
     pub(super) log_format: Option<LogFormat>,
 
-    /// What to log: off, error, warn, info, debug or trace [default: warn; of `run` info]
+    /// What to log: off, error, warn, info, debug or trace [default: what RUST_LOG says, else
+    /// warn, of `run` info]
     #[arg(long, value_name = "LEVEL", env = "HYGIENE_LOG", value_parser = level, global = true, help_heading = HEADING)]
     pub(super) log_level: Option<LevelFilter>,
 
@@ -104,9 +106,17 @@ pub(super) enum LogFormat {
 /// How long to wait for the lock on the volume.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct LockOptions {
-    /// How long to wait if somebody else works on the volume, such as 30s or 5m; after that the exit code is 4
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
-    pub(super) lock_timeout: Duration,
+    /// How long to wait if somebody else works on the volume, such as 0s or 5m; after that the exit code is 4. A service that
+    /// works on it is asked to step aside meanwhile
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    lock_timeout: Duration,
+}
+
+impl LockOptions {
+    /// How to wait.
+    pub(super) fn wait(self) -> LockWait {
+        LockWait { timeout: self.lock_timeout, asks: true }
+    }
 }
 
 /// Whether to wait until the service has settled.

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -13,10 +12,12 @@ use tracing::level_filters::LevelFilter;
 
 use super::bars::Bars;
 use super::exit::{Ended, Exit};
+use super::log::{Log, Logging};
 use super::options::{Global, LogFormat, Output};
 use super::output::{self, complain};
 use super::process::Process;
 use super::secrets::GivenSecrets;
+use crate::act::LockWait;
 use crate::observe::{containers, sessions};
 use crate::orders::Fixed;
 use crate::policy::{Policy, PolicyOptions, ResourceName};
@@ -43,6 +44,7 @@ pub(super) struct Run {
     orders: OnceLock<BTreeMap<ResourceName, SpecFile>>,
     /// What standard input held, where it was read already.
     stdin: Option<Vec<u8>>,
+    _logging: Logging,
 }
 
 /// Where the user's programs keep their state: $XDG_STATE_HOME, or ~/.local/state (XDG Base Directory Specification).
@@ -67,7 +69,8 @@ impl Run {
             None => LogFormat::Text,
         };
         let usual = if service { LevelFilter::INFO } else { LevelFilter::WARN };
-        bars.log(format, global.log_level.unwrap_or(usual), output::color(global.color, terminal));
+        let log = Log { format, level: global.log_level, usual, color: output::color(global.color, terminal) };
+        let logging = log.begin(bars.drawn());
         let mut spec: Vec<_> = global.file.iter().map(|file| format!("-f {}", quoted(file))).collect();
         spec.extend(global.secret.iter().filter_map(|given| given.shown(SecretKind::Secret)));
         spec.extend(global.config_map.iter().filter_map(|given| given.shown(SecretKind::ConfigMap)));
@@ -77,7 +80,18 @@ impl Run {
         let state = StateDir::new(global.state_dir.clone().or_else(default_state_dir));
         let secrets = Arc::new(GivenSecrets::new(&global.secret, &global.config_map));
         let (style, orders) = (output::style(&global), OnceLock::new());
-        Self { style, spec: spec.join(" "), global, process, bars, state, secrets, orders, stdin: None }
+        Self {
+            style,
+            spec: spec.join(" "),
+            global,
+            process,
+            bars,
+            state,
+            secrets,
+            orders,
+            stdin: None,
+            _logging: logging,
+        }
     }
 
     /// Runs a command that needs the async runtime.
@@ -148,7 +162,7 @@ impl Run {
     }
 
     /// What work on one resource is handed.
-    pub(super) fn context(&self, policy: &Policy, command: &str, lock_timeout: Duration) -> Context {
+    pub(super) fn context(&self, policy: &Policy, command: &str, lock: LockWait) -> Context {
         Context {
             clock: Arc::clone(&self.process.clock),
             stop: self.process.stop.clone(),
@@ -156,7 +170,7 @@ impl Run {
             new_id: Arc::clone(&self.process.new_id),
             actor: self.process.actor.clone(),
             command: format!("hygiene {command} {}/{}", policy.resource.namespace, policy.resource.name),
-            lock_timeout,
+            lock,
             orders: match self.orders.get().and_then(|orders| orders.get(&policy.resource)) {
                 Some(file) => Arc::new(file.clone()),
                 None => Arc::new(Fixed),

@@ -15,7 +15,8 @@ use super::exit::{Ended, Exit};
 use super::options::duration;
 use super::run::Run;
 use super::shown::{Shown, timed};
-use crate::admin::{Admin, Board, MemoryMonitor, MemoryWarn, Metrics, Options, Pulse};
+use crate::act::LockWait;
+use crate::admin::{Admin, Board, MemoryMonitor, MemoryWarn, Metrics, Options, Pulse, Steps};
 use crate::policy::Policy;
 use crate::service::{Pace, Parts, Service, Specs};
 use crate::stop::Stop;
@@ -36,8 +37,8 @@ Examples:
   HYGIENE_SPEC=\"$(cat spec.yaml)\" hygiene run -f env:HYGIENE_SPEC
 
 SIGHUP sweeps now. SIGTERM and SIGINT stop before the next file-system call (exit code 0): the next start finds out what was \
-left unfinished. approve, dismiss, explain, journal, status and the like run beside it; sweep, restore and adopt wait for the \
-volume with --lock-timeout.",
+left unfinished. approve, dismiss, explain, journal, status and the like run beside it; sweep, restore and adopt ask it to \
+step aside, and wait for the volume as --lock-timeout says.",
     override_usage = "hygiene run -f <SPEC>... [OPTIONS]"
 )]
 pub(super) struct RunService {
@@ -136,7 +137,8 @@ struct Made {
 
 impl Parts for Made {
     fn context(&self, policy: &Policy, stop: &Stop) -> Context {
-        Context { stop: stop.clone(), ..self.run.context(policy, "run", Duration::ZERO) }
+        let progress = Arc::new(Steps::new(Arc::clone(&self.metrics), policy.resource.clone()));
+        Context { stop: stop.clone(), progress, ..self.run.context(policy, "run", LockWait::default()) }
     }
 
     fn sources(&self, policy: &Policy) -> Sources {

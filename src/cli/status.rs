@@ -2,10 +2,10 @@
 
 use clap::Args;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use super::exit::{Ended, Exit};
 use super::run::{Results, Run};
+use crate::act::LockWait;
 use crate::policy::Policy;
 use crate::report::plan::View;
 use crate::report::status::{LastState, is_old};
@@ -31,7 +31,7 @@ impl Status {
         let policies = run.policies()?;
         let mut results = Results::new(run, &policies);
         for policy in &policies {
-            let context = run.context(policy, "status", Duration::ZERO);
+            let context = run.context(policy, "status", LockWait::default());
             match crate::sweep::last_state(policy.clone(), context).await {
                 Err(error) => results.failed(policy, &error),
                 Ok(state) => {

@@ -50,7 +50,7 @@ impl Sweep {
                 results.skipped(policy);
                 continue;
             }
-            let mut context = run.context(policy, "sweep", self.lock.lock_timeout);
+            let mut context = run.context(policy, "sweep", self.lock.wait());
             context.settling = self.settle.settling();
             match crate::sweep::sweep(policy.clone(), run.sources(policy), context).await {
                 Err(error) => results.failed(policy, &error),

@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::fsio::{Dir, FsError, printable};
+use crate::progress::Working;
 use crate::stop::Stop;
 pub use direct::{Spared, Target};
 pub use pace::Pace;
@@ -57,6 +58,9 @@ pub trait Watcher {
 
     /// What is known of the tree by now.
     fn found(&self, _found: &Found) {}
+
+    /// What was done since this was told last, and by how many.
+    fn working(&self, _working: &Working) {}
 }
 
 /// What is known of a tree that nobody counted, while it is being removed.
@@ -107,7 +111,7 @@ impl Engine {
         shared.push(Task::Enter { parent: Arc::clone(&top), name: name.into() });
         self.pace.begin();
         shared.make_room();
-        let (mut spawned, mut told, mut tick) = (0, 0, FIRST_TICK);
+        let (mut spawned, mut told, mut tick, mut known) = (0, 0, FIRST_TICK, Working::default());
         loop {
             while spawned < self.pace.target() && shared.is_wanted(spawned) {
                 match spawn(&shared, spawned) {
@@ -126,6 +130,13 @@ impl Engine {
             watcher.removed(removed - told);
             told = removed;
             watcher.found(&shared.found());
+            let working = shared.working();
+            watcher.working(&Working {
+                calls: working.calls - known.calls,
+                busy: working.busy - known.busy,
+                ..working
+            });
+            known = working;
             if done || (spawned == 0 && shared.is_halted()) {
                 break;
             }
@@ -139,7 +150,7 @@ impl Engine {
                 shared.wait(PATIENCE);
                 break;
             }
-            self.pace.look(&shared.calls, &shared.busy);
+            self.pace.look(&shared.changes, &shared.busy);
             shared.tell_stuck(STUCK);
         }
         shared.outcome(begun.elapsed(), &top)

@@ -19,6 +19,8 @@ const LOCAL: Duration = Duration::from_micros(100);
 const LEAST_LOCAL: usize = 2;
 /// So many calls are enough to tell.
 const ENOUGH: u64 = 100;
+/// And so few are too few.
+const LEAST: u64 = 20;
 /// How long a number of workers is tried before it is judged.
 const TRIAL: Duration = Duration::from_millis(100);
 /// Workers at the beginning.
@@ -27,6 +29,8 @@ const FIRST: usize = 4;
 const BETTER: u64 = 5;
 /// Trials that the number is left alone once more workers were no faster.
 const REST: u32 = 20;
+/// The first of these, in which calls that take long do not count.
+const FRESH: u32 = 2;
 
 /// How fast trees are removed. Shared by all purges of one volume; both limits may change meanwhile.
 #[derive(Debug)]
@@ -100,27 +104,34 @@ impl Pace {
         (climb.since, climb.calls, climb.busy) = (now(), 0, 0);
     }
 
-    /// Judges the number of workers by what was done since the last look: `calls`, and the nanoseconds spent `busy` in them.
+    /// Judges the number of workers by what was done since the last look: calls that change
+    /// something, and the nanoseconds spent `busy` in them.
     pub(super) fn look(&self, calls: &AtomicU64, busy: &AtomicU64) {
         let mut climb = self.climb.lock().unwrap_or_else(PoisonError::into_inner);
         let took = climb.since.elapsed();
         let (calls, busy) = (calls.load(Ordering::Relaxed), busy.load(Ordering::Relaxed));
         let (done, spent) = (calls - climb.calls, busy - climb.busy);
         let is_local = done >= ENOUGH && spent < done.saturating_mul(LOCAL.subsec_nanos().into());
-        if took < TRIAL && !is_local {
+        // Too little was done to tell, as at the end of a tree, behind the limit, or by one worker whose calls take long: then
+        // it is judged once there is enough.
+        if done < LEAST || (took < TRIAL && !is_local) {
             return;
         }
         (climb.since, climb.calls, climb.busy) = (now(), calls, busy);
-        // Too little was done to tell, as at the end of a tree or behind the limit.
-        let Some(mean) = spent.checked_div(done).filter(|_| done >= 20) else { return };
+        let mean = spent / done;
         if is_local {
             let processors = std::thread::available_parallelism().map_or(1, usize::from);
             let target = processors.max(LEAST_LOCAL).min(self.most.load(Ordering::Relaxed));
             return self.target.store(target, Ordering::Relaxed);
         }
         let rate = u64::try_from(u128::from(done) * 1_000_000_000 / took.as_nanos().max(1)).unwrap_or(u64::MAX);
-        let next = climb.next(self.target(), self.most.load(Ordering::Relaxed), rate, mean);
+        let target = self.target();
+        let next = climb.next(target, self.most.load(Ordering::Relaxed), rate, mean);
         self.target.store(next, Ordering::Relaxed);
+        if next != target {
+            let (mean, base) = (mean / 1_000, climb.base / 1_000);
+            tracing::debug!(from = target, workers = next, calls_per_second = rate, mean_us = mean, least_us = base);
+        }
     }
 }
 
@@ -129,7 +140,9 @@ impl Climb {
     fn next(&mut self, target: usize, most: usize, rate: u64, mean: u64) -> usize {
         self.base = self.base.min(mean);
         // Calls that take twice as long as they need: others wait for the file system too.
-        if mean > self.base.saturating_mul(2) && target > 1 {
+        // Right after a change the calls are still judged that were begun before it.
+        let is_fresh = self.rest > REST - FRESH;
+        if mean > self.base.saturating_mul(2) && target > 1 && !is_fresh {
             (self.best, self.rest) = ((0, 0), REST);
             // A file system that became slower for good must not be called pressed for ever.
             self.base = self.base.saturating_add(self.base / 8);
@@ -185,6 +198,10 @@ mod tests {
         let mut climb = pace.climb.into_inner().unwrap();
         assert_eq!(climb.next(16, 64, 16_000, 1_000_000), 20);
         assert_eq!(climb.next(20, 64, 9_000, 2_100_000), 10);
+        // Calls of before are no reason to halve again; those that were begun since are.
+        assert_eq!(climb.next(10, 64, 4_000, 2_300_000), 10);
+        assert_eq!(climb.next(10, 64, 4_000, 2_300_000), 10);
+        assert_eq!(climb.next(10, 64, 4_000, 2_300_000), 5);
     }
 
     #[test]
@@ -197,6 +214,20 @@ mod tests {
         pace.set_concurrency(1);
         pace.look(&AtomicU64::new(2_000), &AtomicU64::new(20_000_000));
         assert_eq!(pace.target(), 1);
+    }
+
+    #[test]
+    fn one_worker_whose_calls_take_long_is_not_left_alone_for_ever() {
+        let pace = Pace::new(None, 64);
+        pace.target.store(1, Ordering::Relaxed);
+        pace.begin();
+        let longest = 2 * TRIAL;
+        pace.climb.lock().unwrap().since = now().checked_sub(longest).unwrap();
+        // Seven calls of 14 ms in a look of 100 ms.
+        for look in 1..=3 {
+            pace.look(&AtomicU64::new(7 * look), &AtomicU64::new(7 * look * 14_000_000));
+        }
+        assert_eq!(pace.target(), 2);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::tree::{Node, Task};
 use super::{Found, NAMED_ERRORS, Pace, Removed, now, path_of};
 use crate::fsio::FsError;
+use crate::progress::Working;
 use crate::stop::Stop;
 
 /// Why a worker has to come back.
@@ -42,7 +43,9 @@ pub(super) struct Shared {
     /// Entries that were found so far, and directories among them that were not read to their end.
     pub(super) found: AtomicU64,
     pub(super) unread: AtomicU64,
-    /// Nanoseconds spent in calls, by all workers together.
+    /// Calls that remove or move something, and the nanoseconds spent in these by all workers together. What a file system is
+    /// judged by: of the others many are answered from what the client remembers, so that their mean says nothing.
+    pub(super) changes: AtomicU64,
     pub(super) busy: AtomicU64,
     errors: Mutex<Vec<(String, FsError)>>,
     failed: AtomicU64,
@@ -91,6 +94,7 @@ impl Shared {
             calls: AtomicU64::new(0),
             found: AtomicU64::new(1),
             unread: AtomicU64::new(1),
+            changes: AtomicU64::new(0),
             busy: AtomicU64::new(0),
             errors: Mutex::default(),
             failed: AtomicU64::new(0),
@@ -223,6 +227,15 @@ impl Shared {
         (what, node, in_call): (&'static str, &Arc<Node>, &InCall),
         call: impl FnOnce() -> T,
     ) -> Result<T, Halted> {
+        self.timed((what, node, in_call), call).map(|(done, _)| done)
+    }
+
+    /// Makes one call; answers how many nanoseconds it took as well.
+    fn timed<T>(
+        &self,
+        (what, node, in_call): (&'static str, &Arc<Node>, &InCall),
+        call: impl FnOnce() -> T,
+    ) -> Result<(T, u64), Halted> {
         if self.is_halted() {
             return Err(Halted);
         }
@@ -231,9 +244,7 @@ impl Shared {
         let done = call();
         in_call.since.store(0, Ordering::Relaxed);
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let spent = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.busy.fetch_add(spent, Ordering::Relaxed);
-        Ok(done)
+        Ok((done, u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// Makes one call that removes or moves something, once the limit lets it.
@@ -248,7 +259,12 @@ impl Shared {
             }
             match self.pace.wait() {
                 Some(wait) => std::thread::sleep(wait),
-                None if self.is_confirmed() => return self.look(at, call),
+                None if self.is_confirmed() => {
+                    let (done, spent) = self.timed(at, call)?;
+                    self.changes.fetch_add(1, Ordering::Relaxed);
+                    self.busy.fetch_add(spent, Ordering::Relaxed);
+                    return Ok(done);
+                }
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         }
@@ -289,6 +305,15 @@ impl Shared {
         // A directory's entries are counted some hundred at a time, and some may be gone before.
         let entries = self.found.load(Ordering::Relaxed).max(self.entries.load(Ordering::Relaxed));
         Found { entries, all, bytes: self.measure.then(|| self.bytes.load(Ordering::Relaxed)) }
+    }
+
+    /// What was done so far.
+    pub(super) fn working(&self) -> Working {
+        Working {
+            calls: self.changes.load(Ordering::Relaxed),
+            busy: Duration::from_nanos(self.busy.load(Ordering::Relaxed)),
+            workers: self.pace.target(),
+        }
     }
 
     pub(super) fn outcome(&self, took: Duration, top: &Node) -> Removed {

@@ -204,6 +204,7 @@ fn sweep(policy: &Policy, swept: &Swept, ran: Ran) -> SweepStatus {
         id: swept.id.to_string(),
         generation: policy.generation,
         start_time: Some(Time(ran.start)),
+        journal_sequence: Some(swept.recorded).filter(|last| *last > 0),
         completion_time: Some(Time(ran.end)),
         result: Some(result(swept)),
         plan_hash: Some(plan.hash.to_string()),

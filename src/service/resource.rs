@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Shared;
 use super::specs::{Current, Specs};
+use crate::act::LockWait;
 use crate::api::WorkspaceHygiene;
 use crate::clock::after;
 use crate::names::id_hash;
@@ -27,7 +28,11 @@ const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// Longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// How long a sweep may take to step aside for what is needed again.
-const ASIDE: Duration = Duration::from_secs(30);
+const ASIDE: LockWait = LockWait { timeout: Duration::from_secs(30), asks: false };
+/// Time between two looks, in a sweep, for somebody who waits for the volume.
+const WANTED: Duration = Duration::from_secs(1);
+/// How long the volume is left to somebody who asked for it, before it is asked for again.
+const LEFT: Duration = Duration::from_secs(3);
 
 /// The task of one resource.
 pub(super) struct Resource {
@@ -177,6 +182,7 @@ impl Work {
             }
         });
         let mut aside: Option<Returned> = None;
+        let (mut next_wanted, mut known, mut left) = (Instant::now(), None, false);
         let ended = loop {
             tokio::select! {
                 ended = sweeping.join_next() => break ended,
@@ -185,6 +191,13 @@ impl Work {
                     aside = self.returned().await;
                     if aside.is_some() {
                         tracing::info!("a workspace is needed again: the sweep steps aside");
+                        stop.request();
+                    }
+                }
+                () = sleep_until(next_wanted), if !left => {
+                    next_wanted = Instant::now() + WANTED;
+                    left = self.is_wanted(&mut known).await;
+                    if left {
                         stop.request();
                     }
                 }
@@ -201,8 +214,26 @@ impl Work {
                 self.put_back(wanted).await;
                 true
             }
+            None if left => {
+                let _ = timeout(LEFT, stopped(&self.stop)).await;
+                true
+            }
             None => false,
         }
+    }
+
+    /// Whether somebody waits for the volume; `known` is the request that was there when the sweep began, which may be of
+    /// somebody who is gone.
+    async fn is_wanted(&self, known: &mut Option<Option<u64>>) -> bool {
+        let Ok(wanted) = sweep::asked_aside(Arc::clone(&self.policy)).await else { return false };
+        let mark = wanted.as_ref().map(|wanted| wanted.mark);
+        let is_new = known.replace(mark).is_some_and(|known| mark.is_some() && mark != known);
+        if is_new {
+            let by = wanted.and_then(|wanted| wanted.by);
+            let by = by.map_or_else(|| "somebody".into(), |by| format!("{} running `{}`", by.who, by.command));
+            tracing::info!(by, "the volume is asked for: the sweep steps aside");
+        }
+        is_new
     }
 
     fn swept(&mut self, mut swept: Swept, only_looked: bool, took: Duration) {
@@ -290,7 +321,7 @@ impl Work {
     }
 
     async fn put_back(&self, wanted: Returned) {
-        let context = Context { lock_timeout: ASIDE, ..self.context(&self.stop) };
+        let context = Context { lock: ASIDE, ..self.context(&self.stop) };
         match sweep::restore(Arc::clone(&self.policy), self.sources.clone(), context, wanted).await {
             Ok(acted) => {
                 for error in &acted.errors {

@@ -12,7 +12,7 @@ use crate::act::{Acted, Pin, Undone};
 use crate::fsio::Dir;
 use crate::journal::{self, Ledger, Record};
 use crate::names::EntryId;
-use crate::observe::volume::{Hygiene, quarantine_entries};
+use crate::observe::volume::{Hands, Hygiene, quarantine_entries};
 use crate::observe::{QuarantineEntry, Reading};
 use crate::plan::{Decision, RetainReason, assess};
 use crate::policy::{Limits, Mode, Policy};
@@ -166,7 +166,7 @@ fn purge_blocking(
         let mut decision = decide(&observed);
         if decision == Decision::Retain(RetainReason::AwaitsSecondWalk) {
             let newest = entry.sidecar.complete().map(|sidecar| sidecar.evidence.newest);
-            let walked = walk_quarantined(policy, context, &held.hygiene, &entry.id, newest);
+            let walked = walk_quarantined(policy, context, &held.hygiene, &entry.id, newest, &Hands::beside(1));
             observed.snapshot.second_walks.insert(entry.id.clone(), walked);
             decision = decide(&observed);
         }
@@ -184,7 +184,7 @@ fn purge_blocking(
     if condemned {
         act.purge_condemned();
     }
-    Ok(Swept { id, observed, acted: act.acted, state: None })
+    Ok(Swept { id, observed, recorded: act.journal.ledger().last, acted: act.acted, state: None })
 }
 
 fn hold(policy: &Policy, context: &Context) -> Result<Held, SweepError> {

@@ -25,7 +25,7 @@ pub(super) fn enforce(
 ) -> Result<Swept, SweepError> {
     let id = new_sweep(context);
     let nothing_done = |observed| {
-        let swept = Swept { id: id.clone(), observed, acted: Acted::default(), state: None };
+        let swept = Swept { id: id.clone(), observed, acted: Acted::default(), recorded: 0, state: None };
         Ok(last::tell(policy, context, swept, start))
     };
     if !has_folder(policy)? {
@@ -79,6 +79,7 @@ pub(super) fn enforce(
     }
     let now = context.clock.now();
     let (journal, mut acted) = (act.journal, act.acted);
+    let recorded = journal.ledger().last;
     if context.stop.requested() {
         acted.stopped = true;
     } else if records.bound
@@ -93,7 +94,7 @@ pub(super) fn enforce(
     if let Err(error) = journal::set_aside(&held.hygiene.dir) {
         tracing::warn!(%error, "no space could be set aside for the journal");
     }
-    let swept = last::tell(policy, context, Swept { id, observed, acted, state: None }, start);
+    let swept = last::tell(policy, context, Swept { id, observed, acted, recorded, state: None }, start);
     if !anothers {
         last::keep(&held.hygiene.dir, &swept);
     }

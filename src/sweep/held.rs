@@ -42,7 +42,7 @@ impl Held {
         }
         let hygiene = Hygiene::ensure(&root, &policy.root)?;
         let (clock, stop) = (&*context.clock, &context.stop);
-        let lock = Lock::take(&hygiene.dir, &context.actor, &context.command, context.lock_timeout, clock, stop)?;
+        let lock = Lock::take(&hygiene.dir, &context.actor, &context.command, context.lock, clock, stop)?;
         Ok(Some(Self { root, hygiene, lock }))
     }
 

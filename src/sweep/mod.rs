@@ -23,18 +23,17 @@ use observing::unless_stopped;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::act::{Acted, FreshAnswers, LockError};
+use crate::act::{Acted, FreshAnswers, LockError, LockWait, Wanted, wanted};
 use crate::clock::Clock;
-use crate::fsio::FsError;
+use crate::fsio::{Dir, FsError};
 use crate::journal::JournalError;
 use crate::names::{PlanHash, SessionId, SweepId};
 use crate::observe::containers::ContainerEvidence;
 use crate::observe::sessions::SessionStore;
-use crate::observe::volume::VolumeError;
+use crate::observe::volume::{Hygiene, VolumeError};
 use crate::observe::{Health, Reading};
 use crate::orders::Orders;
 use crate::plan::{Violation, check};
@@ -68,8 +67,8 @@ pub struct Context {
     pub actor: String,
     /// What it runs, as the lock tells others.
     pub command: String,
-    /// How long to wait for the lock.
-    pub lock_timeout: Duration,
+    /// How to wait for the lock.
+    pub lock: LockWait,
     /// Whether what the resource asks for still stands.
     pub orders: Arc<dyn Orders>,
     /// What is known of how the service has been.
@@ -171,6 +170,8 @@ pub struct Swept {
     pub observed: Observed,
     /// What came of it.
     pub acted: Acted,
+    /// Number of the last record in the volume's journal after it; 0 where nothing was ever recorded, or it was not looked at.
+    pub recorded: u64,
     /// The state of the resource after it; `None` where it was no sweep, but a step by hand.
     pub state: Option<Box<LastState>>,
 }
@@ -193,6 +194,7 @@ pub async fn plan(policy: Arc<Policy>, sources: Sources, context: Context) -> Re
 /// # Errors
 /// When somebody else holds the lock, the volume cannot be written to, or the plan breaks a promise. What fails for one
 /// workspace is part of the report.
+#[tracing::instrument(level = "debug", skip_all, fields(namespace = policy.resource.namespace, name = policy.resource.name))]
 pub async fn sweep(policy: Arc<Policy>, sources: Sources, context: Context) -> Result<Swept, SweepError> {
     on_own_thread(move |handle| match policy.mode {
         Mode::Report => report(&policy, &sources, &context, handle, true),
@@ -214,6 +216,19 @@ pub async fn look(policy: Arc<Policy>, sources: Sources, context: Context) -> Re
     on_own_thread(move |handle| report(&policy, &sources, &context, handle, false)).await
 }
 
+/// Whether somebody waits for the volume and asks whoever holds it to step aside. Takes no lock and writes nothing.
+///
+/// # Errors
+/// When the volume cannot be read.
+pub async fn asked_aside(policy: Arc<Policy>) -> Result<Option<Wanted>, SweepError> {
+    on_own_thread(move |_| {
+        let root = |source| SweepError::Root { path: policy.root.clone(), source };
+        let held = Hygiene::open(&Dir::open_root(&policy.root).map_err(root)?, &policy.root)?;
+        held.map_or(Ok(None), |hygiene| wanted(&hygiene.dir).map_err(root))
+    })
+    .await
+}
+
 /// What a sweep that changes nothing on the volume sees; `remember` writes it down in the state directory.
 fn report(
     policy: &Policy,
@@ -226,7 +241,7 @@ fn report(
     let observed = observing::read_only(policy, sources, context, handle);
     refuse_broken(policy, &observed)?;
     let acted = Acted { stopped: context.stop.requested(), ..Acted::default() };
-    let swept = Swept { id: new_sweep(context), observed, acted, state: None };
+    let swept = Swept { id: new_sweep(context), observed, acted, recorded: 0, state: None };
     if remember && let Err(why) = enforce::remember_report(policy, context, &swept.observed) {
         // Without a state directory a report is a report all the same; only the next one knows less.
         tracing::warn!(why, "what this report saw is not remembered");
@@ -283,9 +298,10 @@ async fn on_own_thread<T: Send + 'static>(
 ) -> Result<T, SweepError> {
     let handle = Handle::current();
     let (tell, told) = tokio::sync::oneshot::channel();
+    let span = tracing::Span::current();
     let spawned = std::thread::Builder::new().name("volume".into()).spawn(move || {
         // Nobody listens any more once the caller gave up; the work itself stopped by its own request.
-        drop(tell.send(work(&handle)));
+        drop(tell.send(span.in_scope(|| work(&handle))));
     });
     match spawned {
         Ok(_) => told.await.unwrap_or(Err(SweepError::Died)),

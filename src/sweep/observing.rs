@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
+use tracing::Instrument as _;
 
 use super::{Context, Sources};
 use crate::act::Condemned;
@@ -16,7 +17,7 @@ use crate::fsio::{Dir, FsError};
 use crate::journal::{self, JournalError, Ledger};
 use crate::names::id_hash;
 use crate::observe::volume::{
-    Hygiene, VolumeError, WORKSPACE, Walk, list, missing_on_root, quarantine_entries, read_root, root_activity,
+    Hands, Hygiene, VolumeError, WORKSPACE, Walk, list, missing_on_root, quarantine_entries, read_root, root_activity,
     run_in_order, walk,
 };
 use crate::observe::{
@@ -89,8 +90,12 @@ pub(super) fn observe_and_plan(
     handle: &Handle,
     seen: &Volumes<'_>,
 ) -> Observed {
-    let volume = listing(policy, seen);
-    let (sessions, serving, claims) = handle.block_on(ask(sources, &context.stop));
+    context.progress.begin("listing the volume", None);
+    let volume = tracing::debug_span!("list").in_scope(|| listing(policy, seen));
+    context.progress.begin("asking the sources", None);
+    let (sessions, serving, claims) =
+        handle.block_on(ask(sources, &context.stop).instrument(tracing::debug_span!("ask")));
+    context.progress.end();
     let history = history(context, seen);
     let mut snapshot = Snapshot {
         volume,
@@ -251,6 +256,7 @@ fn sample(policy: &Policy, context: &Context, root: &Dir, (names, now): (&ByName
     snapshot.sample = Some(LiveSample { taken: found.len() as u64, young });
 }
 
+#[tracing::instrument(level = "debug", skip_all)]
 fn read_roots(policy: &Policy, context: &Context, root: &Dir, names: &ByName, snapshot: &mut Snapshot) {
     let wanted = names.candidates();
     let Some(volume) = snapshot.volume.complete() else { return };
@@ -262,6 +268,7 @@ fn read_roots(policy: &Policy, context: &Context, root: &Dir, names: &ByName, sn
     snapshot.roots = wanted.into_iter().zip(facts).collect();
 }
 
+#[tracing::instrument(level = "debug", skip_all)]
 fn inspect(policy: &Policy, context: &Context, root: &Dir, first: &Plan, snapshot: &mut Snapshot) {
     let wanted = &first.wanted;
     let Some(volume) = snapshot.volume.complete() else { return };
@@ -270,6 +277,8 @@ fn inspect(policy: &Policy, context: &Context, root: &Dir, first: &Plan, snapsho
     }
     context.progress.begin("inspecting", None);
     let young_after = crate::clock::before(first.now, policy.min_age);
+    // Asks walks to end that were begun beyond what is needed.
+    let (hands, stop) = (Hands::beside(THREADS), context.stop.child());
     let look = |index: &usize| {
         let started = context.clock.now();
         let name = volume.entries.get(*index).map_or(OsStr::new(""), |entry| entry.name.as_os_str());
@@ -278,8 +287,9 @@ fn inspect(policy: &Policy, context: &Context, root: &Dir, first: &Plan, snapsho
             young_after,
             now: started,
             root_was_moved: false,
-            stop: &context.stop,
+            stop: &stop,
             progress: &*context.progress,
+            hands: &hands,
         };
         let outcome = walk(root, name, walk_for);
         Inspection { started, outcome }
@@ -290,13 +300,18 @@ fn inspect(policy: &Policy, context: &Context, root: &Dir, first: &Plan, snapsho
             confirmed += u32::from(matches!(inspection.outcome, WalkOutcome::Idle { .. }));
             spent += cost(&inspection.outcome);
         }
-        confirmed < wanted.confirmed && spent < WORK_BUDGET && !context.stop.requested()
+        let more = confirmed < wanted.confirmed && spent < WORK_BUDGET && !stop.requested();
+        if !more {
+            stop.request();
+        }
+        more
     });
     context.progress.end();
     snapshot.inspections = wanted.inspections.iter().copied().zip(found).collect();
 }
 
 /// The second walk of the trees whose retention is over: nothing in them may be newer than what the first walk found.
+#[tracing::instrument(level = "debug", skip_all)]
 fn walk_again(policy: &Policy, context: &Context, hygiene: &Hygiene, first: &Plan, snapshot: &mut Snapshot) {
     let wanted = &first.wanted.second_walks;
     let Some(volume) = snapshot.volume.complete() else { return };
@@ -304,9 +319,10 @@ fn walk_again(policy: &Policy, context: &Context, hygiene: &Hygiene, first: &Pla
         return;
     }
     context.progress.begin("walking quarantined trees again", None);
+    let hands = Hands::beside(THREADS);
     let look = |id: &crate::names::EntryId| {
         let sidecar = volume.quarantine.iter().find(|entry| entry.id == *id).and_then(|e| e.sidecar.complete());
-        walk_quarantined(policy, context, hygiene, id, sidecar.map(|sidecar| sidecar.evidence.newest))
+        walk_quarantined(policy, context, hygiene, id, sidecar.map(|sidecar| sidecar.evidence.newest), &hands)
     };
     let mut spent = 0;
     let found = run_in_order(wanted, THREADS, look, |last| {
@@ -324,6 +340,7 @@ pub(super) fn walk_quarantined(
     hygiene: &Hygiene,
     id: &crate::names::EntryId,
     young_after: Option<jiff::Timestamp>,
+    hands: &Hands,
 ) -> Inspection {
     let started = context.clock.now();
     let Some(young_after) = young_after else {
@@ -339,6 +356,7 @@ pub(super) fn walk_quarantined(
                 root_was_moved: true,
                 stop: &context.stop,
                 progress: &*context.progress,
+                hands,
             };
             walk(&folder, OsStr::new(WORKSPACE), walk_for)
         }

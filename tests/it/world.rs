@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{AtFlags, Timespec, Timestamps};
-use workspace_hygiene::act::{Acted, Pin};
+use workspace_hygiene::act::{Acted, LockWait, Pin};
 use workspace_hygiene::clock::Clock;
 use workspace_hygiene::fsio::Dir;
 use workspace_hygiene::names::PlanHash;
@@ -270,7 +270,7 @@ impl World {
             new_id: Arc::new(|| uuid::Uuid::now_v7().to_string()),
             actor: "test".into(),
             command: "test".into(),
-            lock_timeout: Duration::ZERO,
+            lock: LockWait::default(),
             orders: Arc::clone(&self.orders),
             settling: Settling::Wait,
             state: StateDir::new(Some(self.path("state"))),

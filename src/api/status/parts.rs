@@ -86,6 +86,9 @@ pub struct SweepStatus {
     /// Steps that failed.
     #[serde(default)]
     pub errors: u64,
+    /// Number of the last record in the volume's journal after it. None while nothing was recorded there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_sequence: Option<u64>,
     /// Directories by verdict and reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

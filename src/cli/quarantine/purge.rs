@@ -62,7 +62,7 @@ impl Purge {
                 results.add(&policy, Ok((document, Exit::Done)), |document| document.text(run.view(false)))?;
                 continue;
             }
-            let mut context = run.context(&policy, "quarantine purge", self.lock.lock_timeout);
+            let mut context = run.context(&policy, "quarantine purge", self.lock.wait());
             context.settling = self.settle.settling();
             let swept = purge_now(policy.clone(), run.sources(&policy), context, meant.ids()).await;
             let outcome = swept.map(|mut swept| {

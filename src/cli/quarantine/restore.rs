@@ -43,7 +43,7 @@ impl Restore {
         let mut results = Results::new(run, &policies);
         for meant in meant {
             let policy = meant.policy.clone();
-            let context = run.context(&policy, "quarantine restore", self.lock.lock_timeout);
+            let context = run.context(&policy, "quarantine restore", self.lock.wait());
             let acted = if meant.entries.is_empty() {
                 Ok(Default::default())
             } else {

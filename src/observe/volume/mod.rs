@@ -12,7 +12,7 @@ pub use list::{list, quarantine_entries};
 pub use ordered::run_in_order;
 pub use rights::missing_on_root;
 pub use roots::{KEEP_FILE, read_keep_file, read_root, root_activity};
-pub use walk::{Walk, walk};
+pub use walk::{Hands, Walk, walk};
 
 /// Our own folder below the root.
 pub const HYGIENE: &str = ".hygiene";

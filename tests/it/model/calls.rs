@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
 
+use workspace_hygiene::act::LockWait;
 use workspace_hygiene::fsio::Dir;
 use workspace_hygiene::names::PlanHash;
 use workspace_hygiene::plan::{KeepReason, Verdict};
@@ -28,7 +28,7 @@ impl Sequence<'_> {
             new_id: Arc::new(move || world.new_id()),
             actor: "model".into(),
             command: "model".into(),
-            lock_timeout: Duration::ZERO,
+            lock: LockWait::default(),
             orders: Arc::new(self.world.clone()),
             settling: Settling::Wait,
             state: StateDir::new(Some(self.bench.dir.path().join("state"))),

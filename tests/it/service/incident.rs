@@ -13,8 +13,12 @@ use super::Running;
 use crate::world::{DAY, World, backdate, id};
 
 const ORPHANS: u32 = 40;
-/// Files of each orphan, in ten folders, where the environment does not say HYGIENE_INCIDENT_FILES.
-const FILES: u32 = 100;
+/// Files of each orphan, fifty in a folder, where the environment does not say HYGIENE_INCIDENT_FILES: a tenth of what there
+/// were.
+const FILES: u32 = 2_000;
+const FILES_IN_A_FOLDER: u32 = 50;
+/// What each call of the file system takes.
+const LATENCY: Duration = Duration::from_millis(3);
 /// The load balancer: how often it asks, and how long it waits for an answer.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +36,65 @@ fn is_well(address: &str) -> bool {
     asked().is_ok_and(|text| text.starts_with("HTTP/1.1 200"))
 }
 
+/// An orphan with so many files, fifty in a folder.
+fn orphan(world: &World, n: u32, files: u32) {
+    let tree = world.fuse().backing().join(id(n));
+    for folder in 0..files / FILES_IN_A_FOLDER {
+        let folder = tree.join(format!("node_modules/package-{folder}"));
+        fs::create_dir_all(&folder).unwrap();
+        (0..FILES_IN_A_FOLDER).for_each(|file| fs::write(folder.join(file.to_string()), "x").unwrap());
+    }
+    backdate(&tree, 30 * DAY);
+}
+
+/// The check is able to fail: it does with a service that is made as the one was that began it, which removes its orphans
+/// on the event loop that answers the load balancer.
+#[test]
+fn a_service_that_removes_its_orphans_inline_fails_the_same_check() {
+    let world = World::on_fuse();
+    (1..=2).for_each(|n| orphan(&world, n, 1_000));
+    world.fuse().control().set_latency(LATENCY, LATENCY);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let root = world.root();
+    let over = AtomicBool::new(false);
+    let failed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let answering = tokio::spawn(async move {
+                    loop {
+                        let (stream, _) = listener.accept().await.unwrap();
+                        stream.readable().await.unwrap();
+                        let _ = stream.try_read(&mut [0; 1024]);
+                        let _ = stream.try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                    }
+                });
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                for n in 1..=2 {
+                    fs::remove_dir_all(root.join(id(n))).unwrap();
+                    tokio::task::yield_now().await;
+                }
+                while !over.load(Ordering::SeqCst) {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                answering.abort();
+            });
+        });
+        let (before, mut failed) = (is_well(&address), 0);
+        while world.fuse().backing().join(id(2)).exists() {
+            failed += u32::from(!is_well(&address));
+            std::thread::sleep(CHECK_EVERY);
+        }
+        over.store(true, Ordering::SeqCst);
+        assert!(before, "it is well before it begins");
+        failed
+    });
+    assert!(failed > 0, "the check notices nothing");
+}
+
 #[test]
 fn the_incident_does_not_come_again() {
     let mut world = World::on_fuse();
@@ -40,17 +103,9 @@ fn the_incident_does_not_come_again() {
     world.part("limits", "{breaker: {maxOrphanPercent: 100}}");
     world.workspace("aaaaaaaa-0000-4000-8000-000000000000", 30 * DAY);
     let files = std::env::var("HYGIENE_INCIDENT_FILES").map_or(FILES, |files| files.parse().unwrap());
-    for n in 1..=ORPHANS {
-        let tree = world.fuse().backing().join(id(n));
-        for folder in 0..10 {
-            let folder = tree.join(format!("node_modules/package-{folder}"));
-            fs::create_dir_all(&folder).unwrap();
-            (0..files / 10).for_each(|file| fs::write(folder.join(file.to_string()), "x").unwrap());
-        }
-        backdate(&tree, 30 * DAY);
-    }
+    (1..=ORPHANS).for_each(|n| orphan(&world, n, files));
     world.spec_file();
-    world.fuse().control().set_latency(Duration::from_millis(3), Duration::from_millis(3));
+    world.fuse().control().set_latency(LATENCY, LATENCY);
 
     let begun = Instant::now();
     let mut service = Running::start(&world, &["--startup-delay", "3s", "--beat", "500ms", "--stale", "3s"]);
@@ -78,7 +133,11 @@ fn the_incident_does_not_come_again() {
         );
         let mut seen = 0;
         while left() + purging() > 0 {
-            assert!(begun.elapsed() < Duration::from_secs(600), "the backlog does not drain: {:#?}", service.sweeps());
+            assert!(
+                begun.elapsed() < Duration::from_secs(1_200),
+                "the backlog does not drain: {:#?}",
+                service.sweeps()
+            );
             assert!(service.child.try_wait().unwrap().is_none(), "it ended");
             if service.sweeps().len() > seen {
                 seen = service.sweeps().len();

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::Running;
 use crate::fuse::Op;
-use crate::world::{DAY, World, id, manifest};
+use crate::world::{DAY, World, backdate, id, manifest};
 
 /// A service that changes things at once.
 const AT_ONCE: [&str; 4] = ["--startup-delay", "0s", "--restore-every", "200ms"];
@@ -129,6 +129,60 @@ fn a_request_to_stop_is_heeded_before_the_next_call() {
     hang.release();
     assert_eq!(service.child.wait().unwrap().code(), Some(0));
     assert!(world.root().join(id(3)).exists(), "a step was begun after the request");
+}
+
+#[test]
+fn a_sweep_steps_aside_for_whoever_waits_for_the_volume_and_goes_on_afterwards() {
+    let mut world = World::new();
+    world.part("schedule", "{every: 1m}");
+    world.part("quarantine", "{retention: 1s}");
+    world.part("limits", "{purge: {entriesPerSecond: 10}, breaker: {maxOrphanPercent: 100}}");
+    world.workspace("aaaaaaaa-0000-4000-8000-000000000000", 30 * DAY);
+    let tree = world.workspace(&id(1), 30 * DAY);
+    (0..300).for_each(|file| std::fs::write(tree.join(file.to_string()), "").unwrap());
+    backdate(&tree, 30 * DAY);
+    let spec = world.spec_file();
+    let mut service = Running::start(&world, &AT_ONCE);
+    service.wait("quarantining", |_| !world.root().join(id(1)).exists());
+    world.workspace(&id(2), 30 * DAY);
+    let purging = || {
+        let folder = std::fs::read_dir(world.root().join(".hygiene/purging")).unwrap().next()?.unwrap().path();
+        Some(std::fs::read_dir(folder.join("workspace")).map_or(0, Iterator::count))
+    };
+    std::thread::sleep(Duration::from_millis(1_100));
+    service.signal(Signal::HUP);
+    service.wait("purge", |_| purging().is_some_and(|left| left < 300));
+    assert!(!world.root().join(id(2)).exists());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hygiene"));
+    command.args(["quarantine", "restore", &id(2), "--unsafe-short-times", "-f"]).arg(&spec);
+    let output = command.env("HYGIENE_STATE_DIR", world.path("state")).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(world.root().join(id(2)).exists());
+    let left = purging().expect("it was not waited for");
+    assert!(left > 0 && !world.root().join(".hygiene/wanted").exists());
+    service.wait("going on", |_| purging().is_none_or(|now| now < left));
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
+fn a_request_of_somebody_who_is_gone_makes_nobody_step_aside() {
+    let mut world = World::new();
+    world.part("schedule", "{every: 1m}");
+    world.part("limits", "{purge: {entriesPerSecond: 10}, breaker: {maxOrphanPercent: 100}}");
+    world.part("quarantine", "{retention: 1s}");
+    world.workspace("aaaaaaaa-0000-4000-8000-000000000000", 30 * DAY);
+    let tree = world.workspace(&id(1), 30 * DAY);
+    (0..40).for_each(|file| std::fs::write(tree.join(file.to_string()), "").unwrap());
+    backdate(&tree, 30 * DAY);
+    world.spec_file();
+    let mut service = Running::start(&world, &AT_ONCE);
+    service.wait("quarantining", |_| !world.root().join(id(1)).exists());
+    std::fs::write(world.root().join(".hygiene/wanted"), "{}").unwrap();
+    std::thread::sleep(Duration::from_millis(1_100));
+    service.signal(Signal::HUP);
+    service.wait("purge", |service| service.sweeps().iter().any(|sweep| sweep["purged"] == 1));
+    assert!(!service.lines().iter().any(|line| line["message"].as_str().unwrap().contains("steps aside")));
+    assert_eq!(service.stop().code(), Some(0));
 }
 
 #[test]

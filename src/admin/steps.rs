@@ -1,0 +1,52 @@
+//! How long each step of a sweep takes, and how a purge does, noted in the metrics.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::Metrics;
+use crate::policy::ResourceName;
+use crate::progress::{Progress, Working};
+
+/// Told of the steps of one resource's sweeps.
+#[derive(Debug)]
+pub struct Steps {
+    metrics: Arc<Metrics>,
+    resource: ResourceName,
+    current: Mutex<Option<(&'static str, Instant)>>,
+}
+
+impl Steps {
+    /// Notes what it is told in `metrics`.
+    pub fn new(metrics: Arc<Metrics>, resource: ResourceName) -> Self {
+        Self { metrics, resource, current: Mutex::default() }
+    }
+
+    fn swap(&self, next: Option<&'static str>) {
+        let next = next.map(|step| (step, now()));
+        let before = std::mem::replace(&mut *self.current.lock().unwrap_or_else(PoisonError::into_inner), next);
+        if let Some((step, begun)) = before {
+            self.metrics.step(&self.resource, step, begun.elapsed());
+        }
+    }
+}
+
+impl Progress for Steps {
+    fn begin(&self, what: &'static str, _: Option<u64>) {
+        self.swap(Some(what));
+    }
+
+    fn advance(&self, _: u64) {}
+
+    fn purging(&self, working: &Working) {
+        self.metrics.purging(&self.resource, working);
+    }
+
+    fn end(&self) {
+        self.swap(None);
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // how long a step takes, not what time it is
+fn now() -> Instant {
+    Instant::now()
+}

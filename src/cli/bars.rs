@@ -1,17 +1,16 @@
-//! The progress bar on standard error, and the log that must not be torn by it.
+//! The progress bar on standard error.
 
-use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tracing::level_filters::LevelFilter;
 
-use super::options::LogFormat;
 use crate::progress::{Known, Progress};
 use crate::report::text::size;
 
 const KNOWN: &str = "{msg}  {wide_bar}  {human_pos}/{human_len}  {per_sec}  {eta} left";
+/// Nothing was counted yet.
+const WAITING: &str = "{spinner} {msg}  {elapsed}";
 const UNKNOWN: &str = "{spinner} {msg}  {human_pos} entries  {per_sec}  {elapsed}";
 /// Nobody counted before, and what was seen so far is the least that there is: no time can be told from that.
 const AT_LEAST: &str = "{spinner} {msg}  {human_pos} of at least {human_len} entries{prefix}  {per_sec}  {elapsed}";
@@ -32,19 +31,9 @@ impl Bars {
         Self { all: MultiProgress::with_draw_target(target), current: Mutex::new(None) }
     }
 
-    /// Sends the log to standard error, above the bar.
-    pub(super) fn log(&self, format: LogFormat, level: LevelFilter, color: bool) {
-        let bars = self.all.clone();
-        let builder = tracing_subscriber::fmt()
-            .with_max_level(level)
-            .with_ansi(color)
-            .log_internal_errors(false)
-            .with_writer(move || Above(bars.clone()));
-        // It fails where a subscriber is installed already, which then has the log.
-        let _ = match format {
-            LogFormat::Text => builder.with_target(false).try_init(),
-            LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        };
+    /// What draws them, for whoever writes lines in between.
+    pub(super) fn drawn(&self) -> &MultiProgress {
+        &self.all
     }
 
     fn swap(&self, bar: Option<ProgressBar>) -> Option<ProgressBar> {
@@ -60,7 +49,7 @@ impl Progress for Bars {
             None => ProgressBar::new_spinner(),
         };
         let bar = self.all.add(bar);
-        let template = if total.is_some() { KNOWN } else { UNKNOWN };
+        let template = if total.is_some() { KNOWN } else { WAITING };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
@@ -71,6 +60,12 @@ impl Progress for Bars {
 
     fn advance(&self, units: u64) {
         if let Some(bar) = &*self.current.lock().unwrap_or_else(PoisonError::into_inner) {
+            if bar.length().is_none()
+                && bar.position() == 0
+                && let Ok(style) = ProgressStyle::with_template(UNKNOWN)
+            {
+                bar.set_style(style);
+            }
             bar.inc(units);
         }
     }
@@ -89,20 +84,5 @@ impl Progress for Bars {
         if let Some(bar) = self.swap(None) {
             bar.finish_and_clear();
         }
-    }
-}
-
-/// Standard error, with the bar out of the way.
-struct Above(MultiProgress);
-
-impl Write for Above {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // A log that nobody reads any more must not fail the work.
-        let _ = self.0.suspend(|| io::stderr().write_all(line));
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

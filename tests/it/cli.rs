@@ -23,6 +23,8 @@ mod secrets;
 mod specs;
 mod sweep;
 mod terminal;
+#[cfg(feature = "otel")]
+mod traces;
 mod trees;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_hygiene");
@@ -66,7 +68,7 @@ fn command(args: &[&str]) -> Command {
 
 fn command_at(binary: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(binary);
-    command.args(args).stdin(Stdio::null()).env_remove("HYGIENE_LOG").env_remove("NO_COLOR");
+    command.args(args).stdin(Stdio::null()).env_remove("HYGIENE_LOG").env_remove("RUST_LOG").env_remove("NO_COLOR");
     // No test may remember anything in the home of whoever runs it.
     command.env("HYGIENE_STATE_DIR", "/nonexistent/state").env_remove("HYGIENE_CLUSTER");
     command

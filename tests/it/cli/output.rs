@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use super::{Ran, command, on, world_with};
+use super::{Ran, command, command_in, on, world_with};
 
 const ESCAPE: char = '\x1b';
 
@@ -32,6 +32,24 @@ fn a_command_is_quiet_unless_something_is_wrong() {
     let output = command(&["plan", "-f", spec.to_str().unwrap()]).env("HYGIENE_LOG", "loud").output().unwrap();
     let ran = Ran::from(output).exits(2);
     assert!(ran.stderr.contains("off, error, warn, info, debug or trace"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_logged_is_said_by_the_option_or_else_by_rust_log() {
+    for (variable, args, logged) in [
+        ("warn", &[][..], ""),
+        ("workspace_hygiene=info", &[], "INFO quarantined"),
+        ("info", &["--log-level", "error"], ""),
+        ("loud=very", &[], "RUST_LOG: loud=very"),
+    ] {
+        let world = world_with(1);
+        let spec = world.spec_file();
+        let mut all = vec!["sweep", "-f", spec.to_str().unwrap()];
+        all.extend(args);
+        let ran = Ran::from(command_in(&world, &all).env("RUST_LOG", variable).output().unwrap()).exits(0);
+        let found = if logged.is_empty() { ran.stderr.is_empty() } else { ran.stderr.contains(logged) };
+        assert!(found, "{variable} {args:?}: {}", ran.stderr);
+    }
 }
 
 #[test]

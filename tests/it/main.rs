@@ -8,6 +8,7 @@ mod containers_http;
 mod fuse;
 mod fuse_promises;
 mod guards;
+mod image;
 mod incidents;
 mod model;
 mod planner;

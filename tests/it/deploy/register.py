@@ -1,7 +1,8 @@
 """Registers the files of deploy/ecs with a stand-in for AWS, and prints what it answers as one JSON object.
 
 The client checks every request against AWS's own description of the interface before it sends it. The server is part of
-this process, on loopback, and ends with it.
+this process, on loopback, and ends with it. On standard input comes a list of overrides for run-task; these are checked in
+the same way. With the answers it prints which calls there are, by the service's name in IAM.
 """
 
 import json
@@ -10,6 +11,8 @@ import pathlib
 import sys
 
 import boto3
+import botocore
+from botocore.validate import validate_parameters
 from moto.server import ThreadedMotoServer
 
 REGION = "eu-central-1"
@@ -50,7 +53,13 @@ def register(folder, endpoint):
         made = iam.create_policy(PolicyName=path.stem, PolicyDocument=path.read_text())["Policy"]["Arn"]
         read = iam.get_policy_version(PolicyArn=made, VersionId="v1")["PolicyVersion"]["Document"]
         policies[path.stem] = read
-    return {"taskDefinition": definition, "service": ecs.create_service(**service)["service"], "policies": policies}
+    run_task = ecs.meta.service_model.operation_model("RunTask").input_shape
+    for overrides in json.load(sys.stdin):
+        validate_parameters(request("run-task.json") | {"overrides": overrides}, run_task)
+    models = [client(name).meta.service_model for name in ("ecs", "efs")]
+    calls = {model.signing_name: {botocore.xform_name(name): name for name in model.operation_names} for model in models}
+    made = ecs.create_service(**service)["service"]
+    return {"taskDefinition": definition, "service": made, "policies": policies, "calls": calls}
 
 
 if __name__ == "__main__":

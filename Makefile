@@ -62,6 +62,7 @@ fmt: ## format the code
 
 generate: ## write the generated files
 	cargo run --quiet --locked -- crd >$(CRD).new && mv $(CRD).new $(CRD)
+	@bash -c '. scripts/lib.sh && "$$(python_directory)/bin/python" scripts/ecs-json --write'
 
 setup: ## install what building and testing need (Debian; elsewhere say what is missing)
 	@scripts/setup

@@ -5,6 +5,7 @@
 mod admin;
 mod cli;
 mod containers_http;
+mod deploy;
 mod fuse;
 mod fuse_promises;
 mod guards;

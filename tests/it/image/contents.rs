@@ -77,7 +77,9 @@ fn the_sbom_names_the_crates_of_the_binary_and_the_packages_of_its_libraries() {
         assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"\n")), "{name} {version}");
     }
     let has = |name: &str| crates.iter().any(|(one, _)| *one == name);
-    for name in ["workspace-hygiene", "aws-lc-sys", "libsqlite3-sys", "mysql_async", "rustls", "tokio", "tokio-postgres"] {
+    for name in
+        ["workspace-hygiene", "aws-lc-sys", "libsqlite3-sys", "mysql_async", "rustls", "tokio", "tokio-postgres"]
+    {
         assert!(has(name), "{name} is missing");
     }
     for name in ["fuser", "insta", "proptest", "syn"] {

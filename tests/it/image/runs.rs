@@ -73,7 +73,9 @@ impl Container {
         command.args(["--mount", "sh", "-c", ENTER, "enter"]).arg(&self.root).arg(config["User"].as_str().unwrap());
         let (inside, world) = (self.dir.path(), self.world.path(""));
         let hosts = inside.join("hosts");
-        for (from, to) in [(Path::new("/proc"), Path::new("/proc")), (&world, &world), (&hosts, Path::new("/etc/hosts"))] {
+        for (from, to) in
+            [(Path::new("/proc"), Path::new("/proc")), (&world, &world), (&hosts, Path::new("/etc/hosts"))]
+        {
             command.arg(from).arg(to);
         }
         command.arg(inside.join("state")).args(["/state", "--"]);

@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test unit-test other-volumes mutants soak real-input bench bench-purge bench-scale bench-sessions lint fmt generate setup clean
+.PHONY: help build image demo test unit-test other-volumes mutants soak real-input bench bench-purge bench-scale bench-sessions lint fmt generate setup clean
 
 CRD := crds/hygiene.dev_workspacehygienes.yaml
 
@@ -11,6 +11,9 @@ help: ## list the commands
 
 build: ## build the binary, optimised: target/release/hygiene
 	cargo build --locked --release --bin hygiene
+
+image: setup build ## build the container image and its SBOM, without a registry: target/image
+	@scripts/image
 
 demo: ## show hygiene at work on a small volume under target/demo
 	@scripts/demo
@@ -59,6 +62,7 @@ fmt: ## format the code
 
 generate: ## write the generated files
 	cargo run --quiet --locked -- crd >$(CRD).new && mv $(CRD).new $(CRD)
+	@bash -c '. scripts/lib.sh && "$$(python_directory)/bin/python" scripts/ecs-json --write'
 
 setup: ## install what building and testing need (Debian; elsewhere say what is missing)
 	@scripts/setup

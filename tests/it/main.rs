@@ -5,9 +5,11 @@
 mod admin;
 mod cli;
 mod containers_http;
+mod deploy;
 mod fuse;
 mod fuse_promises;
 mod guards;
+mod image;
 mod incidents;
 mod model;
 mod planner;

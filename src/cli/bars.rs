@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::options::LogFormat;
 use crate::progress::{Known, Progress};
@@ -17,6 +20,9 @@ const UNKNOWN: &str = "{spinner} {msg}  {human_pos} entries  {per_sec}  {elapsed
 const AT_LEAST: &str = "{spinner} {msg}  {human_pos} of at least {human_len} entries{prefix}  {per_sec}  {elapsed}";
 /// Nobody counted before, and by now all of it was seen.
 const SEEN: &str = "{spinner} {msg}  {human_pos} of {human_len} entries{prefix}  {per_sec}  {eta} left";
+
+/// What our own messages are from.
+const OURS: &str = env!("CARGO_CRATE_NAME");
 
 /// Draws how far the work is.
 #[derive(Debug)]
@@ -40,10 +46,12 @@ impl Bars {
             .with_ansi(color)
             .log_internal_errors(false)
             .with_writer(move || Above(bars.clone()));
+        // Of other crates warnings alone: what they tell below that holds what they send, a session token of AWS among it.
+        let ours = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(OURS, level);
         // It fails where a subscriber is installed already, which then has the log.
         let _ = match format {
-            LogFormat::Text => builder.with_target(false).try_init(),
-            LogFormat::Json => builder.json().flatten_event(true).try_init(),
+            LogFormat::Text => builder.with_target(false).finish().with(ours).try_init(),
+            LogFormat::Json => builder.json().flatten_event(true).finish().with(ours).try_init(),
         };
     }
 

@@ -17,6 +17,8 @@ use super::options::{Global, LogFormat, Output};
 use super::output::{self, complain};
 use super::process::Process;
 use super::secrets::GivenSecrets;
+use crate::observe::aws::Aws;
+use crate::observe::efs::Efs;
 use crate::observe::{containers, sessions};
 use crate::orders::Fixed;
 use crate::policy::{Policy, PolicyOptions, ResourceName};
@@ -39,6 +41,8 @@ pub(super) struct Run {
     spec: String,
     state: StateDir,
     secrets: Arc<GivenSecrets>,
+    /// The clients of AWS, built once.
+    aws: Aws,
     /// The files that the resources were read from, by resource.
     orders: OnceLock<BTreeMap<ResourceName, SpecFile>>,
     /// What standard input held, where it was read already.
@@ -77,7 +81,18 @@ impl Run {
         let state = StateDir::new(global.state_dir.clone().or_else(default_state_dir));
         let secrets = Arc::new(GivenSecrets::new(&global.secret, &global.config_map));
         let (style, orders) = (output::style(&global), OnceLock::new());
-        Self { style, spec: spec.join(" "), global, process, bars, state, secrets, orders, stdin: None }
+        Self {
+            style,
+            spec: spec.join(" "),
+            global,
+            process,
+            bars,
+            state,
+            secrets,
+            aws: Aws::default(),
+            orders,
+            stdin: None,
+        }
     }
 
     /// Runs a command that needs the async runtime.
@@ -170,7 +185,9 @@ impl Run {
     pub(super) fn sources(&self, policy: &Policy) -> Sources {
         let sessions =
             sessions::open(&policy.sessions, Arc::clone(&self.secrets) as _, Arc::clone(&self.process.clock));
-        Sources { sessions, containers: containers::open(policy.containers.as_ref()) }
+        let containers = containers::open(policy.containers.as_ref(), &self.aws, &self.process.clock);
+        let efs = policy.efs.clone().map(|efs| Arc::new(Efs::new(efs, self.aws.clone())));
+        Sources { sessions, containers, efs }
     }
 
     /// Told how far work is.

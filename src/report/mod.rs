@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod by_hand;
+mod cost;
 pub mod documents;
 pub mod explanation;
 mod figures;

@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::{Deserialize, Serialize};
 
+use super::cost;
 use super::documents::Counts;
 use crate::act::Reclaimed;
 use crate::api::{
     ApprovalStatus, BacklogStatus, BudgetStatus, DriftStatus, HoldKind, HoldStatus, OrphanSample, QuarantineStatus,
-    ReclaimedStatus, SessionsStatus, SweepResult, SweepStatus, VerdictCount, VolumeStatus, WorkspaceHygieneStatus,
-    human_size,
+    ReclaimedStatus, SessionsStatus, SweepResult, SweepStatus, VerdictCount, WorkspaceHygieneStatus, human_size,
 };
 use crate::clock::{after, before};
 use crate::observe::{Sidecar, WalkOutcome};
@@ -100,11 +100,7 @@ impl LastState {
         let mut status = WorkspaceHygieneStatus {
             observed_generation: policy.generation,
             last_handled_sweep_request: self.status.last_handled_sweep_request.clone(),
-            volume: history.and_then(|history| history.identity.as_ref()).map(|identity| VolumeStatus {
-                identity: Some(cut(&identity.id, 64)),
-                verified_time: Some(Time(swept.observed.plan.now)),
-                ..VolumeStatus::default()
-            }),
+            volume: cost::volume(policy, swept),
             sessions: seen.sessions.complete().map(|sessions| SessionsStatus {
                 database_identity: Some(cut(&sessions.database, 128)),
                 live: Some(sessions.ids.len()),
@@ -126,6 +122,7 @@ impl LastState {
                 directories: reclaimed.directories,
                 entries: reclaimed.entries,
                 size: Some(human_size(reclaimed.bytes)),
+                monthly_cost: cost::monthly(policy, reclaimed.bytes),
             }),
             budget: budget(policy, swept),
             drift: seen.sessions.complete().map(|sessions| DriftStatus {
@@ -255,7 +252,24 @@ fn backlog(policy: &Policy, swept: &Swept) -> BacklogStatus {
         (at, left) = (next, left - 1);
     }
     drained = drained.max(at);
-    BacklogStatus { directories, estimated_drain_time: drains.then_some(Time(drained)) }
+    let bytes = backlog_bytes(policy, swept);
+    BacklogStatus {
+        directories,
+        size: bytes.map(human_size),
+        monthly_cost: bytes.and_then(|bytes| cost::monthly(policy, bytes)),
+        estimated_drain_time: drains.then_some(Time(drained)),
+    }
+}
+
+/// Bytes of the orphans that are left: those that were not inspected count as large as the others are on average.
+fn backlog_bytes(policy: &Policy, swept: &Swept) -> Option<u64> {
+    let (mut all, mut known, mut bytes) = (0_u128, 0_u128, 0_u128);
+    for orphan in orphans(policy, swept) {
+        all += 1;
+        known += u128::from(orphan.bytes.is_some());
+        bytes += u128::from(orphan.bytes.unwrap_or(0));
+    }
+    u64::try_from((bytes * all).checked_div(known)?).ok()
 }
 
 /// The sidecars of what stays in quarantine.
@@ -424,7 +438,7 @@ fn keep_transitions(conditions: &mut [Condition], before: &[Condition]) {
 }
 
 /// The text, cut to so many bytes where it is longer.
-fn cut(text: &str, most: usize) -> String {
+pub(super) fn cut(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.into();
     }

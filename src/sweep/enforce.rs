@@ -68,6 +68,7 @@ pub(super) fn enforce(
     if !records.bound && may_bind(&observed) {
         bind(&mut act, policy, context, &mut records, &observed, state.as_ref());
     }
+    take_over_file_system(&mut act, policy, &mut records, &observed);
     latch(&mut act, &mut records, &observed, None);
     let anothers = observed.plan.held.as_ref().is_some_and(|hold| hold.reason == HoldReason::OwnedByAnother);
     if records.bound && !anothers {
@@ -134,6 +135,25 @@ fn bind(
             records.memory = memory;
             records.bound = true;
             records.answers.clear();
+        }
+        Err(why) => act.acted.errors.push(StepError { name: ".hygiene".into(), step: "bind", message: why }),
+    }
+}
+
+/// A volume that was bound before its spec named an EFS file system is bound to that one as well, once everything that is
+/// known agrees: from here on another one holds.
+fn take_over_file_system(act: &mut Act<'_>, policy: &Policy, records: &mut Records, observed: &Observed) {
+    let (seen, now) = (&observed.snapshot, observed.plan.now);
+    let Some(before) = records.identity.as_ref().filter(|identity| records.bound && identity.efs.is_none()) else {
+        return;
+    };
+    let Some(identity) = identity_now(policy, seen, before).filter(|_| is_complete(policy, seen, now)) else { return };
+    let Some(efs) = identity.efs.clone() else { return };
+    let identity = Identity { efs: Some(efs.clone()), ..before.clone() };
+    match Records::write_identity(&act.hygiene.dir, &identity) {
+        Ok(()) => {
+            act.remark(Event::Bound(Remark { plan: None, why: format!("bound to the EFS file system {efs} as well") }));
+            records.identity = Some(identity);
         }
         Err(why) => act.acted.errors.push(StepError { name: ".hygiene".into(), step: "bind", message: why }),
     }

@@ -139,8 +139,6 @@ fn a_fault_names_field_value_and_accepted_form(#[case] pointer: &str, #[case] va
 
 #[rstest]
 #[case("/spec/volume", json!({ "persistentVolumeClaim": { "claimName": "efs" } }), "spec.volume.persistentVolumeClaim")]
-#[case("/spec/volume/efs", json!({ "fileSystemID": "fs-01234567", "region": "eu-central-1" }), "spec.volume.efs")]
-#[case("/spec/containers", json!({ "ecs": { "cluster": "prod", "region": "eu-central-1", "serving": { "service": "collab" } } }), "spec.containers.ecs")]
 #[case("/spec/containers", json!({ "kubernetes": { "serving": { "selector": { "matchLabels": { "app": "collab" } } } } }), "spec.containers.kubernetes")]
 #[case("/spec/limits", json!({ "purge": { "shards": 2 } }), "spec.limits.purge.shards")]
 fn a_part_that_is_not_alive_yet_is_refused_by_name(#[case] pointer: &str, #[case] value: Value, #[case] field: &str) {

@@ -261,15 +261,17 @@ fn backlog(policy: &Policy, swept: &Swept) -> BacklogStatus {
     }
 }
 
-/// Bytes of the orphans that are left: those that were not inspected count as large as the others are on average.
+/// Bytes of the orphans that are left. One that was not inspected counts as large as those are on average that this sweep
+/// inspected, the ones that it moved among them.
 fn backlog_bytes(policy: &Policy, swept: &Swept) -> Option<u64> {
-    let (mut all, mut known, mut bytes) = (0_u128, 0_u128, 0_u128);
-    for orphan in orphans(policy, swept) {
-        all += 1;
-        known += u128::from(orphan.bytes.is_some());
-        bytes += u128::from(orphan.bytes.unwrap_or(0));
-    }
-    u64::try_from((bytes * all).checked_div(known)?).ok()
+    let inspected = swept.observed.snapshot.inspections.values().filter_map(|inspection| match inspection.outcome {
+        WalkOutcome::Idle { bytes, .. } => Some(u128::from(bytes)),
+        _ => None,
+    });
+    let (count, bytes) = inspected.fold((0_u128, 0_u128), |(count, all), bytes| (count + 1, all + bytes));
+    let average = bytes.checked_div(count)?;
+    let left = orphans(policy, swept).map(|orphan| orphan.bytes.map_or(average, u128::from));
+    u64::try_from(left.sum::<u128>()).ok()
 }
 
 /// The sidecars of what stays in quarantine.

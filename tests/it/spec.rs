@@ -343,3 +343,17 @@ fn the_committed_definition_is_the_generated_one() {
     let same = fs::read_to_string(committed).unwrap_or_default() == api::crd_yaml();
     assert!(same, "run: hygiene crd > crds/hygiene.dev_workspacehygienes.yaml");
 }
+
+#[rstest]
+#[case(json!({ "family": "session", "sessionTag": "session" }), None)]
+#[case(json!({ "service": "session", "sessionTag": "session" }), None)]
+#[case(json!({ "sessionTag": "session" }), Some("give exactly one of family and service"))]
+#[case(json!({ "family": "a", "service": "b", "sessionTag": "c" }), Some("give exactly one of family and service"))]
+fn tasks_that_claim_are_those_of_a_family_or_of_a_service(#[case] claims: Value, #[case] expected: Option<&str>) {
+    let ecs = json!({ "ecs": { "cluster": "prod", "region": "eu-central-1", "claims": claims } });
+    let text = with("/spec/containers", ecs);
+    match expected {
+        None => assert!(load(&["-"], &text, false).is_ok()),
+        Some(expected) => assert!(only_fault(&text).contains(expected)),
+    }
+}

@@ -207,7 +207,7 @@ pub struct BacklogStatus {
     /// How many.
     #[serde(default)]
     pub directories: u64,
-    /// Their size, such as 1.4Gi; estimated from those that were inspected. Missing if none was.
+    /// Their size, such as 1.4Gi, estimated from what the sweep inspected. Missing if it inspected nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     pub size: Option<String>,

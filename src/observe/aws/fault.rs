@@ -43,7 +43,10 @@ impl Called<'_> {
     }
 
     fn refused(&self, code: Option<&str>) -> String {
-        let code = code.map_or_else(|| "an error without a code".to_owned(), word);
+        // An answer that cannot be taken apart is told by the SDK as an error that has no code.
+        let Some(code) = code.map(word) else {
+            return self.tell("gave an answer that is cut short or cannot be read");
+        };
         let lower = code.to_ascii_lowercase();
         let way_out = if lower.contains("expiredtoken") || lower.contains("requestexpired") {
             "the credentials have expired; renew them, or use a task role, which the SDK renews".to_owned()

@@ -2,6 +2,7 @@
 //! the plan is not in the report.
 
 pub mod answers;
+mod backlog;
 pub mod by_hand;
 mod cost;
 pub mod documents;

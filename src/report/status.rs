@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::{Deserialize, Serialize};
 
-use super::cost;
 use super::documents::Counts;
+use super::{backlog, cost};
 use crate::act::Reclaimed;
 use crate::api::{
-    ApprovalStatus, BacklogStatus, BudgetStatus, DriftStatus, HoldKind, HoldStatus, OrphanSample, QuarantineStatus,
-    ReclaimedStatus, SessionsStatus, SweepResult, SweepStatus, VerdictCount, WorkspaceHygieneStatus, human_size,
+    ApprovalStatus, BudgetStatus, DriftStatus, HoldKind, HoldStatus, OrphanSample, QuarantineStatus, ReclaimedStatus,
+    SessionsStatus, SweepResult, SweepStatus, VerdictCount, WorkspaceHygieneStatus, human_size,
 };
 use crate::clock::{after, before};
 use crate::observe::{Sidecar, WalkOutcome};
@@ -116,7 +116,7 @@ impl LastState {
                     .filter(|orphan| !swept.acted.quarantined.contains(&orphan.name))
                     .count() as u64,
             }),
-            backlog: Some(backlog(policy, swept)),
+            backlog: Some(backlog::of(policy, swept)),
             quarantine: quarantine(policy, swept),
             reclaimed: (reclaimed != Total::default()).then(|| ReclaimedStatus {
                 directories: reclaimed.directories,
@@ -235,43 +235,6 @@ fn hold(swept: &Swept) -> Option<HoldStatus> {
         plan_hash: held.plan.as_ref().map(ToString::to_string),
         directories: held.plan.as_ref().map(|_| plan.orphans),
     })
-}
-
-fn backlog(policy: &Policy, swept: &Swept) -> BacklogStatus {
-    let plan = &swept.observed.plan;
-    let directories = plan.orphans.saturating_sub(swept.acted.quarantined.len() as u64);
-    let by_budget = u64::from(policy.limits.budget.directories.max(1));
-    let drains = directories > 0 && policy.mode == Mode::Enforce && plan.held.is_none();
-    let periods = u32::try_from(directories / by_budget).unwrap_or(u32::MAX);
-    let sweeps = directories.div_ceil(u64::from(policy.limits.per_sweep.max(1)));
-    let mut drained = after(plan.now, policy.limits.budget.period.saturating_mul(periods));
-    // As many sweeps as it takes, by the schedule.
-    let (mut at, mut left) = (plan.now, sweeps.min(1_000));
-    while drains && left > 0 {
-        let Some(next) = policy.schedule.next(at, at) else { break };
-        (at, left) = (next, left - 1);
-    }
-    drained = drained.max(at);
-    let bytes = backlog_bytes(policy, swept);
-    BacklogStatus {
-        directories,
-        size: bytes.map(human_size),
-        monthly_cost: bytes.and_then(|bytes| cost::monthly(policy, bytes)),
-        estimated_drain_time: drains.then_some(Time(drained)),
-    }
-}
-
-/// Bytes of the orphans that are left. One that was not inspected counts as large as those are on average that this sweep
-/// inspected, the ones that it moved among them.
-fn backlog_bytes(policy: &Policy, swept: &Swept) -> Option<u64> {
-    let inspected = swept.observed.snapshot.inspections.values().filter_map(|inspection| match inspection.outcome {
-        WalkOutcome::Idle { bytes, .. } => Some(u128::from(bytes)),
-        _ => None,
-    });
-    let (count, bytes) = inspected.fold((0_u128, 0_u128), |(count, all), bytes| (count + 1, all + bytes));
-    let average = bytes.checked_div(count)?;
-    let left = orphans(policy, swept).map(|orphan| orphan.bytes.map_or(average, u128::from));
-    u64::try_from(left.sum::<u128>()).ok()
 }
 
 /// The sidecars of what stays in quarantine.

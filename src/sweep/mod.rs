@@ -4,6 +4,7 @@
 //! runtime where a source is asynchronous, and never the other way round.
 
 mod answers;
+mod bind;
 mod by_hand;
 mod enforce;
 mod held;

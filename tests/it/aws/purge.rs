@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use rustix::process::Signal;
+use serde_json::{Value, json};
 
 use super::proxy::Answer;
 use super::serving::killed;
 use super::{BOTH, Cloud, names};
+use crate::servers::wait_for;
 use crate::service::Running;
 use crate::world::{DAY, World, backdate, id};
 
@@ -38,39 +41,51 @@ fn due(cloud: &Cloud) -> World {
 #[test]
 fn a_task_that_turns_unhealthy_in_mid_purge_stops_it_within_one_call_and_it_goes_on_once_settled() {
     let cloud = Cloud::start();
-    let world = due(&cloud);
-    let mut service = Running::of(&world, &["--startup-delay", "0s"], |command| cloud.environment(&world, command));
-    service.wait("purge", |_| (1..390).contains(&left(&world.root())));
-    // What is left when the answer that tells of it goes out.
+    let mut world = due(&cloud);
+    // Nobody but the purge asks about the service here, so that the answer that stops it is known.
+    let mut sweep = cloud.command(&world, &["sweep", "--no-settle", "--unsafe-short-times", "-o", "json"]);
+    let sweep = sweep.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("the purge", || (1..390).contains(&left(&world.root())));
     let told: Arc<Mutex<Option<usize>>> = Arc::default();
     let (note, root) = (Arc::clone(&told), world.root());
-    cloud.set_task(&cloud.task, &json!({"health_status": "UNHEALTHY"}));
-    cloud.proxy.rule(move |call| {
-        if call.action != "DescribeServices" {
-            return Answer::Pass;
+    // What is left when the answer goes out that tells of it.
+    cloud.proxy.rule(move |call| match call.action.as_str() {
+        "DescribeServices" => {
+            let (note, root) = (Arc::clone(&note), root.clone());
+            Answer::Edit(Box::new(move |value| {
+                note.lock().unwrap().get_or_insert_with(|| left(&root));
+                value
+            }))
         }
-        let (note, root) = (Arc::clone(&note), root.clone());
-        Answer::Edit(Box::new(move |value| {
-            note.lock().unwrap().get_or_insert_with(|| left(&root));
-            value
-        }))
+        _ => Answer::Pass,
     });
+    cloud.set_task(&cloud.task, &json!({"health_status": "UNHEALTHY"}));
     let begun = Instant::now();
-    let paused = |service: &Running| {
-        service.lines().iter().any(|line| line["message"].as_str().unwrap().contains("paused: the service comes first"))
-    };
-    service.wait("pause", paused);
-    assert!(begun.elapsed() < Duration::from_secs(12), "an answer is at most 10 s old: {:?}", begun.elapsed());
+    let ended = sweep.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(ended.status.code(), Some(3), "{report:#}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "an answer is at most 10 s old: {:?}", begun.elapsed());
+    assert!(report["paused"].as_str().unwrap().contains("has the healthStatus UNHEALTHY"), "{report:#}");
     let (at_answer, now) = (told.lock().unwrap().unwrap(), left(&world.root()));
-    // The look that stopped it may be the purge's own or the one beside it; either way no answer is older than five seconds.
-    assert!(at_answer - now <= 5 * 10 + 5, "{at_answer} were left when it was told, and now {now}");
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(left(&world.root()), now, "nothing goes meanwhile");
-    assert!(now > 100, "much of it is still there: {now}");
-    // Well again, and asked at once: it is not settled yet.
+    // Ten a second go while the answer is on its way.
+    assert!(at_answer - now <= 2, "{at_answer} were left when it was told, and now {now}");
+    assert!(now > 250, "much of it is still there: {now}");
+
+    // Nothing goes while it is unwell, and the rest once it was well for `settle`.
+    world.part("limits", "{purge: {entriesPerSecond: 2000}}");
+    world.spec_file();
+    cloud.proxy.rule(|_| Answer::Pass);
+    let mut service = Running::of(&world, &["--startup-delay", "0s"], |command| cloud.environment(&world, command));
+    service.wait("hold", |service| service.sweeps().iter().any(|sweep| sweep["held"] == "ServiceUnhealthy"));
+    assert_eq!(left(&world.root()), now);
     cloud.set_task(&cloud.task, &json!({"health_status": "HEALTHY"}));
-    service.signal(rustix::process::Signal::HUP);
-    service.wait("rest", |_| left(&world.root()) == 0);
+    let well = Instant::now();
+    service.wait("rest", |service| {
+        service.signal(Signal::HUP);
+        std::thread::sleep(Duration::from_millis(200));
+        left(&world.root()) == 0
+    });
+    assert!(well.elapsed() >= Duration::from_secs(1), "it settled first: {:?}", well.elapsed());
     assert_eq!(service.stop().code(), Some(0));
 }
 
@@ -88,7 +103,7 @@ fn a_service_that_is_killed_again_and_again_never_opens_the_gate() {
     for round in 0..3 {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(3) {
-            service.signal(rustix::process::Signal::HUP);
+            service.signal(Signal::HUP);
             std::thread::sleep(Duration::from_millis(500));
         }
         service.wait("sweep", |service| service.sweeps().len() > round);

@@ -87,6 +87,10 @@ pub(super) fn judge(mount: &Mount, system: &FileSystem) -> Mounted {
     match address.parse::<IpAddr>() {
         Err(_) => Mounted::Unknown("the mount names no address of its server".into()),
         Ok(address) if !address.is_loopback() && system.addresses.contains(&address) => Mounted::ByTarget(address),
+        // Of its addresses AWS tells those of version 4.
+        Ok(IpAddr::V6(address)) if !address.is_loopback() => Mounted::Unknown(format!(
+            "the root is mounted from {address}, and AWS tells no address of version 6 to compare it with"
+        )),
         Ok(address) if !address.is_loopback() => {
             Mounted::Another(format!("the root is mounted from {address}, which is no mount target of {}", system.id))
         }
@@ -126,7 +130,7 @@ mod tests {
     fn system() -> FileSystem {
         FileSystem {
             id: "fs-01234567".into(),
-            addresses: ["10.0.1.5".parse().unwrap(), "fd00::5".parse().unwrap()].into(),
+            addresses: ["10.0.1.5".parse().unwrap()].into(),
             access_points: ["fsap-1".into()].into(),
             ..FileSystem::default()
         }
@@ -155,7 +159,9 @@ mod tests {
     #[test]
     fn a_server_is_one_of_the_mount_targets_or_another_file_system() {
         assert_eq!(nfs("10.0.1.5:/", "rw,addr=10.0.1.5", &[]), Mounted::ByTarget("10.0.1.5".parse().unwrap()));
-        assert_eq!(nfs("[fd00::5]:/", "rw", &[]), Mounted::ByTarget("fd00::5".parse().unwrap()));
+        assert!(matches!(nfs("[fd00::5]:/", "rw", &[]), Mounted::Unknown(_)));
+        let local = nfs("[::1]:/", "rw,port=20049,addr=::1", &[("fs-7654321", 20049, None)]);
+        assert!(matches!(local, Mounted::Another(_)));
         let by_name = nfs("fs-01234567.efs.eu-central-1.amazonaws.com:/", "addr=10.0.1.5", &[]);
         assert!(matches!(by_name, Mounted::ByTarget(_)));
         // The name says one thing and the address another: the address is where the calls go.

@@ -21,8 +21,9 @@ const AT_LEAST: &str = "{spinner} {msg}  {human_pos} of at least {human_len} ent
 /// Nobody counted before, and by now all of it was seen.
 const SEEN: &str = "{spinner} {msg}  {human_pos} of {human_len} entries{prefix}  {per_sec}  {eta} left";
 
-/// What our own messages are from.
-const OURS: &str = env!("CARGO_CRATE_NAME");
+/// What the names of crates begin with whose warnings alone are logged: below that AWS's tell what they send, a session token
+/// among it.
+const QUIET: [&str; 5] = ["aws_", "hyper", "h2", "rustls", "tower"];
 
 /// Draws how far the work is.
 #[derive(Debug)]
@@ -46,12 +47,12 @@ impl Bars {
             .with_ansi(color)
             .log_internal_errors(false)
             .with_writer(move || Above(bars.clone()));
-        // Of other crates warnings alone: what they tell below that holds what they send, a session token of AWS among it.
-        let ours = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(OURS, level);
+        let quiet = QUIET.iter().map(|name| (*name, level.min(LevelFilter::WARN)));
+        let targets = Targets::new().with_default(level).with_targets(quiet);
         // It fails where a subscriber is installed already, which then has the log.
         let _ = match format {
-            LogFormat::Text => builder.with_target(false).finish().with(ours).try_init(),
-            LogFormat::Json => builder.json().flatten_event(true).finish().with(ours).try_init(),
+            LogFormat::Text => builder.with_target(false).finish().with(targets).try_init(),
+            LogFormat::Json => builder.json().flatten_event(true).finish().with(targets).try_init(),
         };
     }
 

@@ -143,12 +143,19 @@ fn figures(out: &mut String, view: &ResourceView, now: Timestamp) {
     if let Some(live) = status.sessions.as_ref().and_then(|sessions| sessions.live) {
         rows.push(("Live sessions", live.to_string()));
     }
+    let a_month =
+        |cost: &Option<String>| cost.as_deref().map_or_else(String::new, |cost| format!(", {} a month", Shown(cost)));
+    if let Some(volume) = status.volume.as_ref().filter(|volume| volume.size.is_some()) {
+        let size = volume.size.as_deref().unwrap_or_default();
+        rows.push(("Volume", format!("{}{}", Shown(size), a_month(&volume.monthly_cost))));
+    }
     if let Some(backlog) = &status.backlog {
         let drained = backlog
             .estimated_drain_time
             .as_ref()
             .map_or_else(String::new, |at| format!(", drained {}", relative(at.0, until(at.0, now))));
-        rows.push(("Backlog", format!("{}{drained}", backlog.directories)));
+        let cost = a_month(&backlog.monthly_cost);
+        rows.push(("Backlog", format!("{}{cost}{drained}", backlog.directories)));
     }
     if let Some(quarantine) = &status.quarantine {
         let of = quarantine.size.as_deref().map_or_else(String::new, |size| format!(", {}", Shown(size)));
@@ -160,7 +167,8 @@ fn figures(out: &mut String, view: &ResourceView, now: Timestamp) {
     }
     if let Some(reclaimed) = &status.reclaimed {
         let freed = reclaimed.size.as_deref().map_or_else(String::new, |size| format!(", {}", Shown(size)));
-        rows.push(("Given back", format!("{}{freed}", reclaimed.directories)));
+        let cost = a_month(&reclaimed.monthly_cost);
+        rows.push(("Given back", format!("{}{freed}{cost}", reclaimed.directories)));
     }
     if !rows.is_empty() {
         out.push_str("<dl>\n");

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use indicatif::MultiProgress;
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -15,6 +16,10 @@ use super::output::complain;
 
 #[cfg(feature = "otel")]
 mod otel;
+
+/// What the names of crates begin with whose warnings alone are logged, whatever is asked for: below that AWS's tell what they send, a session token
+/// among it.
+const QUIET: [&str; 5] = ["aws_", "hyper", "h2", "rustls", "tower"];
 
 /// What is logged, and how.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ impl Log {
             }),
             (None, None) => EnvFilter::default().add_directive(self.usual.into()),
         };
+        let quiet = QUIET.iter().map(|name| (*name, LevelFilter::WARN));
+        let filter = filter.and(Targets::new().with_default(LevelFilter::TRACE).with_targets(quiet));
         let bars = bars.clone();
         let lines = tracing_subscriber::fmt::layer()
             .with_ansi(self.color)

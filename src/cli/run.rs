@@ -18,6 +18,8 @@ use super::output::{self, complain};
 use super::process::Process;
 use super::secrets::GivenSecrets;
 use crate::act::LockWait;
+use crate::observe::aws::Aws;
+use crate::observe::efs::Efs;
 use crate::observe::{containers, sessions};
 use crate::orders::Fixed;
 use crate::policy::{Policy, PolicyOptions, ResourceName};
@@ -40,6 +42,8 @@ pub(super) struct Run {
     spec: String,
     state: StateDir,
     secrets: Arc<GivenSecrets>,
+    /// The clients of AWS, built once.
+    aws: Aws,
     /// The files that the resources were read from, by resource.
     orders: OnceLock<BTreeMap<ResourceName, SpecFile>>,
     /// What standard input held, where it was read already.
@@ -88,6 +92,7 @@ impl Run {
             bars,
             state,
             secrets,
+            aws: Aws::default(),
             orders,
             stdin: None,
             _logging: logging,
@@ -184,7 +189,9 @@ impl Run {
     pub(super) fn sources(&self, policy: &Policy) -> Sources {
         let sessions =
             sessions::open(&policy.sessions, Arc::clone(&self.secrets) as _, Arc::clone(&self.process.clock));
-        Sources { sessions, containers: containers::open(policy.containers.as_ref()) }
+        let containers = containers::open(policy.containers.as_ref(), &self.aws, &self.process.clock);
+        let efs = policy.efs.clone().map(|efs| Arc::new(Efs::new(efs, self.aws.clone())));
+        Sources { sessions, containers, efs }
     }
 
     /// Told how far work is.

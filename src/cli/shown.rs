@@ -189,6 +189,7 @@ pub(super) fn timed(sources: Sources, metrics: &Arc<Metrics>, resource: &Resourc
         containers: (sources.containers.into_iter())
             .map(|of| Arc::new(Timed { of, note: note("containers") }) as _)
             .collect(),
+        efs: sources.efs,
     }
 }
 

@@ -79,8 +79,19 @@ fn text(run: &Run, view: View<'_>, policy: &Policy, state: &LastState) -> String
         let _ = write!(out, "\nheld by {}: {}\n", hold.reason, hold.message.replace("-f SPEC", view.spec));
     }
     let mut figures = Vec::new();
+    let a_month = |cost: &Option<String>| cost.as_ref().map_or_else(String::new, |cost| format!(", {cost} a month"));
+    if let Some(volume) = &status.volume
+        && let Some(efs) = &volume.efs
+    {
+        let message = efs.message.as_deref().unwrap_or(&efs.file_system_id);
+        let _ = writeln!(out, "\nfile system {message}{}", a_month(&volume.monthly_cost));
+    }
     if let Some(backlog) = status.backlog.as_ref().filter(|backlog| backlog.directories > 0) {
-        figures.push(format!("{} orphans wait", backlog.directories));
+        let size = backlog
+            .size
+            .as_ref()
+            .map_or_else(String::new, |size| format!(" ({size}{})", a_month(&backlog.monthly_cost)));
+        figures.push(format!("{} orphans wait{size}", backlog.directories));
     }
     if let Some(kept) = &status.quarantine {
         figures.push(format!("{} in quarantine ({})", kept.directories, kept.size.as_deref().unwrap_or("0")));
@@ -89,7 +100,8 @@ fn text(run: &Run, view: View<'_>, policy: &Policy, state: &LastState) -> String
         figures.push(format!("{} may still go in this period", budget.directories_left));
     }
     if let Some(given) = &status.reclaimed {
-        figures.push(format!("{} purged so far ({})", given.directories, given.size.as_deref().unwrap_or("0")));
+        let size = given.size.as_deref().unwrap_or("0");
+        figures.push(format!("{} purged so far ({size}{})", given.directories, a_month(&given.monthly_cost)));
     }
     let _ = writeln!(out, "\n{}", figures.join(", "));
     out

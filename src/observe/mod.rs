@@ -2,12 +2,15 @@
 //! reading, and the listing of the volume ends before the session snapshot begins, so that a session made meanwhile is
 //! no orphan.
 
+pub mod aws;
 pub mod containers;
+pub mod efs;
 pub mod reading;
 pub mod sessions;
 pub mod snapshot;
 pub mod volume;
 
+pub use efs::{EfsFacts, Mounted};
 pub use reading::Reading;
 pub use snapshot::{
     DirectoryFacts, Entry, Evidence, Health, History, IdSet, Inspection, InspectionNote, KeepFileState, KnownIds,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::hashes::holds;
-use super::Reading;
+use super::{EfsFacts, Reading};
 use crate::fsio::Kind;
 use crate::names::{EntryId, EntryName, PlanHash, SessionId, SweepId, id_hash};
 use crate::records::{Approval, HeldPlan, Identity};
@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub serving: Option<Reading<Health>>,
     /// The ids running containers claim; `None` where no source is configured.
     pub claims: Option<Reading<IdSet>>,
+    /// What is known of the EFS file system; `None` where the spec names none.
+    pub efs: Option<Reading<EfsFacts>>,
     /// What our own records on the volume say.
     pub history: Reading<History>,
     /// Facts of the root directories asked for so far, by index into [`Volume::entries`].

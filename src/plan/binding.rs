@@ -10,11 +10,17 @@ pub fn identity_now(policy: &Policy, seen: &Snapshot, like: &Identity) -> Option
     Some(Identity {
         owner: policy.owner(),
         root: seen.volume.complete()?.root,
-        efs: like.efs.clone(),
+        // One that the spec does not name any more is not forgotten.
+        efs: efs_now(seen).or_else(|| like.efs.clone()),
         database: seen.sessions.complete()?.database.clone(),
         query: policy.digests.query.clone(),
         ..like.clone()
     })
+}
+
+/// The EFS file system that the spec names and AWS described.
+fn efs_now(seen: &Snapshot) -> Option<String> {
+    Some(seen.efs.as_ref()?.complete()?.system.id.clone())
 }
 
 /// In what the volume differs from what it was bound to, the worst first.
@@ -37,6 +43,13 @@ pub(super) fn mismatch(policy: &Policy, seen: &Snapshot) -> Option<Hold> {
     if bound.owner != now.owner {
         let message = format!("the volume is cleaned by {}, and this is {}", bound.owner, now.owner);
         return hold(HoldReason::OwnedByAnother, message);
+    }
+    // A volume that was bound before its spec named a file system takes the id over; see the sweep.
+    if bound.efs.is_some() && bound.efs != now.efs {
+        let named = |efs: &Option<String>| efs.clone().unwrap_or_default();
+        let message =
+            format!("spec.volume.efs names {}, and the volume was bound to {}", named(&now.efs), named(&bound.efs));
+        return hold(HoldReason::FileSystemChanged, message);
     }
     if bound.root != now.root {
         let message = format!(

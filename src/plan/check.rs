@@ -9,7 +9,7 @@ use super::{Decision, HoldReason, KeepReason, Plan, Verdict, Victim};
 use crate::clock::{after, before};
 use crate::fsio::Kind;
 use crate::names::EntryName;
-use crate::observe::{Health, KeepFileState, Reading, Snapshot, WalkOutcome};
+use crate::observe::{Health, KeepFileState, Mounted, Reading, Snapshot, WalkOutcome};
 use crate::policy::{KeepFileRule, Mode, Policy};
 use crate::records::HeldPlan;
 
@@ -57,6 +57,12 @@ fn whole(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Report<'_>) {
     report(2, all, acts && seen.sessions.complete().is_none(), "the sessions were not read");
     report(2, all, acts && matches!(seen.claims, Some(Reading::Unavailable(_))), "the claims were not read");
     report(13, all, acts && matches!(seen.serving, Some(Reading::Unavailable(_))), "the service's health was not read");
+    let efs = seen.efs.as_ref();
+    report(2, all, acts && matches!(efs, Some(Reading::Unavailable(_))), "the EFS file system was not read");
+    let elsewhere = efs
+        .and_then(Reading::complete)
+        .is_some_and(|efs| matches!(efs.mounted, Mounted::Another(_)) || efs.system.replica_of.is_some());
+    report(4, all, acts && elsewhere, "another file system, or a replica, is mounted");
     let unhealthy = matches!(seen.serving, Some(Reading::Complete(Health::Unhealthy(_))));
     report(13, all, acts && unhealthy, "the service is not healthy");
     report(8, all, acts && seen.history.complete().is_none(), "our own records were not read");
@@ -117,6 +123,9 @@ fn belongs_together(policy: &Policy, seen: &Snapshot, plan: &Plan, report: Repor
         let owner = format!("{}/{}/{}", policy.cluster, policy.resource.namespace, policy.resource.name);
         report(4, all, bound.owner != owner, "another resource owns the volume");
         report(4, all, seen.volume.complete().is_none_or(|volume| volume.root != bound.root), "the root is another");
+        let efs = seen.efs.as_ref().and_then(Reading::complete).map(|efs| &efs.system.id);
+        let changed = bound.efs.as_ref().zip(efs).is_some_and(|(bound, now)| bound != now);
+        report(4, all, changed, "the EFS file system is another");
         let database = seen.sessions.complete().map(|sessions| &sessions.database);
         report(3, all, database != Some(&bound.database), "the database is another");
         let position = seen.sessions.complete().and_then(|sessions| sessions.position);

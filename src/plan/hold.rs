@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::binding;
 use crate::names::PlanHash;
-use crate::observe::{Health, Reading, Snapshot};
+use crate::observe::{Health, Mounted, Reading, Snapshot};
 use crate::policy::{Mode, Policy};
 use crate::report::text::length;
 
@@ -90,6 +90,10 @@ reasons! {
     TooFewLiveSessions = "TooFewLiveSessions", Gate, Itself;
     /// The serving containers are not healthy.
     ServiceUnhealthy = "ServiceUnhealthy", Gate, Itself;
+    /// Below the root is another file system than `volume.efs` names.
+    OtherFileSystem = "OtherFileSystem", Gate, Itself;
+    /// The EFS file system is the destination of a replication: a read-only copy.
+    ReplicationDestination = "ReplicationDestination", Gate, Itself;
     /// The spec changed since the last sweep: this one only plans.
     SpecChanged = "SpecChanged", Gate, Itself;
     /// The volume is not bound yet, and no live session has its workspace on it.
@@ -100,6 +104,8 @@ reasons! {
     IdentityMissing = "IdentityMissing", Breaker, Adoption;
     /// Another cluster or resource cleans this volume.
     OwnedByAnother = "OwnedByAnother", Breaker, Adoption;
+    /// The spec names another EFS file system than the one that was bound.
+    FileSystemChanged = "FileSystemChanged", Breaker, Adoption;
     /// The root is not the directory that was bound: a copy, or another volume.
     RootReplaced = "RootReplaced", Breaker, Adoption;
     /// The sessions are in another database than the one that was bound.
@@ -197,6 +203,9 @@ pub(super) fn gate(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Option<H
             return hold(HoldReason::MissingRight, why.clone());
         }
     }
+    if let Some(hold) = not_the_volume(seen) {
+        return Some(hold);
+    }
     if policy.suspend {
         return hold(HoldReason::Suspended, "spec.suspend is true; set it to false to sweep".into());
     }
@@ -210,6 +219,22 @@ pub(super) fn gate(policy: &Policy, seen: &Snapshot, now: Timestamp) -> Option<H
         return hold(HoldReason::ServiceUnhealthy, why.clone());
     }
     None
+}
+
+/// What AWS says against the volume.
+fn not_the_volume(seen: &Snapshot) -> Option<Hold> {
+    let efs = seen.efs.as_ref()?.complete()?;
+    let id = &efs.system.id;
+    if let Mounted::Another(why) = &efs.mounted {
+        let message = format!("{why}: mount {id} at the root, or correct spec.volume");
+        return Some(Hold::new(HoldReason::OtherFileSystem, message));
+    }
+    let source = efs.system.replica_of.as_ref()?;
+    let message = format!(
+        "{id} is the destination of a replication of {source}, a read-only copy: name the source in spec.volume.efs and mount \
+         it, or end the replication"
+    );
+    Some(Hold::new(HoldReason::ReplicationDestination, message))
 }
 
 /// Why the sessions are not believed though they answered.
@@ -252,6 +277,7 @@ pub fn is_complete(policy: &Policy, seen: &Snapshot, now: Timestamp) -> bool {
     let empty = seen.volume.complete().is_none_or(|volume| volume.entries.is_empty());
     !empty
         && unavailable(seen).next().is_none()
+        && not_the_volume(seen).is_none()
         && disbelieved(policy, seen, now).is_none()
         && binding::mismatch(policy, seen).is_none()
 }
@@ -263,6 +289,7 @@ pub(super) fn unavailable(seen: &Snapshot) -> impl Iterator<Item = (&'static str
         ("sessions", seen.sessions.unavailable()),
         ("serving", seen.serving.as_ref().and_then(|r| r.unavailable())),
         ("claims", seen.claims.as_ref().and_then(|r| r.unavailable())),
+        ("efs", seen.efs.as_ref().and_then(|r| r.unavailable())),
         ("history", seen.history.unavailable()),
     ]
     .into_iter()

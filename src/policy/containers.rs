@@ -7,6 +7,7 @@ use hyper::Uri;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::convert::duration;
+use super::ecs::{self, EcsPolicy};
 use super::faults::Faults;
 use crate::api;
 
@@ -15,6 +16,8 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// Which containers serve the workspaces, and when they count as well.
 #[derive(Clone, Debug)]
 pub struct ContainerPolicy {
+    /// Tasks of an ECS cluster.
+    pub ecs: Option<EcsPolicy>,
     /// A health endpoint.
     pub http: Option<HttpPolicy>,
     /// How long everything must have been healthy before anything is touched.
@@ -115,11 +118,16 @@ pub(super) fn containers(spec: Option<&api::ContainersSpec>, faults: &mut Faults
         api::WhenAbsent::Hold => WhenAbsent::Hold,
         api::WhenAbsent::Proceed => WhenAbsent::Proceed,
     };
+    let ecs = spec.ecs.as_ref().map(|ecs| ecs::ecs(ecs, when_absent, http.is_some(), faults));
     let http = match http {
         Some(http) => Some(http?),
         None => None,
     };
-    Some(ContainerPolicy { http, settle: settle?, when_absent })
+    let ecs = match ecs {
+        Some(ecs) => Some(ecs?),
+        None => None,
+    };
+    Some(ContainerPolicy { ecs, http, settle: settle?, when_absent })
 }
 
 fn http(spec: &api::HttpSpec, faults: &mut Faults) -> Option<HttpPolicy> {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::faults::{Faults, PolicyFault, PolicyOptions};
 use super::{
     Activity, BreakerLimits, Budget, KeepFileRule, Limits, Mode, Policy, PurgeLimits, ResourceName, Schedule,
-    SpecDigests, containers, paths, pattern, sessions, unsupported,
+    SpecDigests, containers, ecs, paths, pattern, sessions, unsupported,
 };
 use crate::api::{self, DurationString, WorkspaceHygiene};
 use crate::names::hex;
@@ -35,6 +35,7 @@ impl Policy {
         let times = Times { enforced: mode == Mode::Enforce && !options.allow_short_times };
         let schedule = Schedule::parse(&spec.schedule, &mut faults);
         let root = volume_root(spec, options.home.as_deref(), &mut faults);
+        let efs = spec.volume.efs.as_ref().map(|efs| ecs::efs(efs, &mut faults));
         let text = &spec.workspaces.pattern;
         let pattern = faults.check("spec.workspaces.pattern", text, pattern::name_pattern(text));
         let namespace = resource.metadata.namespace.as_deref().unwrap_or(api::DEFAULT_NAMESPACE);
@@ -75,6 +76,7 @@ impl Policy {
             suspend: spec.suspend,
             schedule,
             root,
+            efs,
             pattern,
             min_age,
             keep,

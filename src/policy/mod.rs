@@ -11,6 +11,7 @@ use crate::secrets::SecretKey;
 
 mod containers;
 mod convert;
+mod ecs;
 mod faults;
 mod paths;
 mod pattern;
@@ -23,6 +24,7 @@ mod unsupported;
 mod tests;
 
 pub use containers::{ContainerPolicy, HealthUrl, HttpPolicy, WhenAbsent};
+pub use ecs::{EcsClaims, EcsPolicy, EcsTasks, EfsPolicy};
 pub(crate) use faults::Quoted;
 pub use faults::{PolicyFault, PolicyOptions};
 pub use schedule::{Closed, Schedule};
@@ -46,6 +48,8 @@ pub struct Policy {
     pub schedule: Schedule,
     /// The volume's root.
     pub root: PathBuf,
+    /// The EFS file system behind it, where the spec names one.
+    pub efs: Option<EfsPolicy>,
     /// How a directory's name yields a session id.
     pub pattern: NamePattern,
     /// How long a workspace must have been idle.

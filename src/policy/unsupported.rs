@@ -14,17 +14,10 @@ pub(super) fn refuse(spec: &WorkspaceHygieneSpec, faults: &mut Faults) {
             "a persistent volume claim is",
             "use spec.volume.path",
         ),
-        (spec.volume.efs.is_some(), "spec.volume.efs", "the cross-check with EFS is", "remove it"),
         (
             containers.is_some_and(|containers| containers.kubernetes.is_some()),
             "spec.containers.kubernetes",
             "evidence from Kubernetes is",
-            "remove it",
-        ),
-        (
-            containers.is_some_and(|containers| containers.ecs.is_some()),
-            "spec.containers.ecs",
-            "evidence from ECS is",
             "remove it",
         ),
         (spec.job.is_some(), "spec.job", "a sweeper Job is", "remove it"),

@@ -91,6 +91,9 @@ pub struct SourcesDocument {
     pub serving: SourceDocument,
     /// The claims of running containers.
     pub claims: SourceDocument,
+    /// The EFS file system; absent where the spec names none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub efs: Option<SourceDocument>,
     /// Our own records on the volume.
     pub history: SourceDocument,
 }
@@ -214,6 +217,17 @@ impl From<Source> for SourceDocument {
     }
 }
 
+impl SourcesDocument {
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut sources: BTreeMap<_, _> = figures::sources(snapshot).into_iter().map(|one| (one.name, one)).collect();
+        let mut take = |name| sources.remove(name).map(SourceDocument::from);
+        let unknown = || SourceDocument { state: "Unavailable", message: "it was not asked".into(), live: None };
+        let [volume, sessions, serving, claims, history] =
+            ["volume", "sessions", "serving", "claims", "history"].map(|name| take(name).unwrap_or_else(unknown));
+        Self { volume, sessions, serving, claims, efs: take("efs"), history }
+    }
+}
+
 impl PlanDocument {
     /// The document of a plan.
     pub fn new(policy: &Policy, observed: &Observed) -> Self {
@@ -244,14 +258,13 @@ impl SweepDocument {
 
 impl SeenDocument {
     fn new(policy: &Policy, Observed { snapshot, plan }: &Observed) -> Self {
-        let [volume, sessions, serving, claims, history] = figures::sources(snapshot).map(SourceDocument::from);
         Self {
             mode: mode(policy.mode),
             plan_hash: plan.hash.clone(),
             generated_at: plan.now,
             workspaces: plan.workspaces,
             orphans: plan.orphans,
-            sources: SourcesDocument { volume, sessions, serving, claims, history },
+            sources: SourcesDocument::of(snapshot),
             counts: Counts::of(plan),
             held: plan.held.as_ref().map(HoldDocument::from),
             verdicts: verdicts(policy, snapshot, plan),

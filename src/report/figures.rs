@@ -1,7 +1,8 @@
 //! What the documents and the tables both tell about the sources.
 
 use super::table::count;
-use crate::observe::{Health, Reading, Snapshot};
+use crate::api::human_size;
+use crate::observe::{EfsFacts, Health, Mounted, Reading, Snapshot};
 
 /// What one source answered.
 #[derive(Debug)]
@@ -12,8 +13,8 @@ pub(super) struct Source {
     pub(super) live: Option<u64>,
 }
 
-/// The sources: volume, sessions, serving, claims, history.
-pub(super) fn sources(seen: &Snapshot) -> [Source; 5] {
+/// The sources: volume, sessions, serving, claims, efs where the spec names one, history.
+pub(super) fn sources(seen: &Snapshot) -> Vec<Source> {
     let volume = |volume: &crate::observe::Volume| {
         let (entries, quarantine) = (volume.entries.len(), volume.quarantine.len());
         format!("{} below the root, {quarantine} in quarantine", count(entries as u64, "entry", "entries"))
@@ -28,6 +29,7 @@ pub(super) fn sources(seen: &Snapshot) -> [Source; 5] {
         None => "no earlier sweep is remembered".to_owned(),
         Some(highest) => format!("at most {} in the last 7 days", count(highest, "live session", "live sessions")),
     };
+    let efs = seen.efs.as_ref().map(|efs| source("efs", Some(efs), file_system));
     [
         source("volume", Some(&seen.volume), volume),
         Source {
@@ -36,8 +38,24 @@ pub(super) fn sources(seen: &Snapshot) -> [Source; 5] {
         },
         source("serving", seen.serving.as_ref(), serving),
         source("claims", seen.claims.as_ref(), claims),
-        source("history", Some(&seen.history), history),
     ]
+    .into_iter()
+    .chain(efs)
+    .chain([source("history", Some(&seen.history), history)])
+    .collect()
+}
+
+/// What is known of an EFS file system, in one line.
+pub(super) fn file_system(efs: &EfsFacts) -> String {
+    let mounted = match &efs.mounted {
+        Mounted::ByTarget(address) => format!("mounted here from its mount target {address}"),
+        Mounted::ByHelper => "mounted here, as the mount helper says".to_owned(),
+        Mounted::Unknown(why) => {
+            format!("that it is mounted here is not shown, so the identity file alone decides: {why}")
+        }
+        Mounted::Another(why) => why.clone(),
+    };
+    format!("{}, {}; {mounted}", efs.system.id, human_size(efs.system.size.total))
 }
 
 fn source<T>(name: &'static str, reading: Option<&Reading<T>>, describe: impl Fn(&T) -> String) -> Source {

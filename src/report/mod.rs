@@ -2,7 +2,9 @@
 //! the plan is not in the report.
 
 pub mod answers;
+mod backlog;
 pub mod by_hand;
+mod cost;
 pub mod documents;
 pub mod explanation;
 mod figures;

@@ -155,6 +155,7 @@ fn without_sources(policy: &Policy, entry: &QuarantineEntry, now: Timestamp) -> 
         sessions: Reading::Unavailable(not_asked()),
         serving: None,
         claims: None,
+        efs: None,
         history: Reading::Unavailable(not_asked()),
         roots: Default::default(),
         inspections: Default::default(),

@@ -9,11 +9,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::{Deserialize, Serialize};
 
 use super::documents::Counts;
+use super::{backlog, cost};
 use crate::act::Reclaimed;
 use crate::api::{
-    ApprovalStatus, BacklogStatus, BudgetStatus, DriftStatus, HoldKind, HoldStatus, OrphanSample, QuarantineStatus,
-    ReclaimedStatus, SessionsStatus, SweepResult, SweepStatus, VerdictCount, VolumeStatus, WorkspaceHygieneStatus,
-    human_size,
+    ApprovalStatus, BudgetStatus, DriftStatus, HoldKind, HoldStatus, OrphanSample, QuarantineStatus, ReclaimedStatus,
+    SessionsStatus, SweepResult, SweepStatus, VerdictCount, WorkspaceHygieneStatus, human_size,
 };
 use crate::clock::{after, before};
 use crate::observe::{Sidecar, WalkOutcome};
@@ -100,11 +100,7 @@ impl LastState {
         let mut status = WorkspaceHygieneStatus {
             observed_generation: policy.generation,
             last_handled_sweep_request: self.status.last_handled_sweep_request.clone(),
-            volume: history.and_then(|history| history.identity.as_ref()).map(|identity| VolumeStatus {
-                identity: Some(cut(&identity.id, 64)),
-                verified_time: Some(Time(swept.observed.plan.now)),
-                ..VolumeStatus::default()
-            }),
+            volume: cost::volume(policy, swept),
             sessions: seen.sessions.complete().map(|sessions| SessionsStatus {
                 database_identity: Some(cut(&sessions.database, 128)),
                 live: Some(sessions.ids.len()),
@@ -120,12 +116,13 @@ impl LastState {
                     .filter(|orphan| !swept.acted.quarantined.contains(&orphan.name))
                     .count() as u64,
             }),
-            backlog: Some(backlog(policy, swept)),
+            backlog: Some(backlog::of(policy, swept)),
             quarantine: quarantine(policy, swept),
             reclaimed: (reclaimed != Total::default()).then(|| ReclaimedStatus {
                 directories: reclaimed.directories,
                 entries: reclaimed.entries,
                 size: Some(human_size(reclaimed.bytes)),
+                monthly_cost: cost::monthly(policy, reclaimed.bytes),
             }),
             budget: budget(policy, swept),
             drift: seen.sessions.complete().map(|sessions| DriftStatus {
@@ -239,24 +236,6 @@ fn hold(swept: &Swept) -> Option<HoldStatus> {
         plan_hash: held.plan.as_ref().map(ToString::to_string),
         directories: held.plan.as_ref().map(|_| plan.orphans),
     })
-}
-
-fn backlog(policy: &Policy, swept: &Swept) -> BacklogStatus {
-    let plan = &swept.observed.plan;
-    let directories = plan.orphans.saturating_sub(swept.acted.quarantined.len() as u64);
-    let by_budget = u64::from(policy.limits.budget.directories.max(1));
-    let drains = directories > 0 && policy.mode == Mode::Enforce && plan.held.is_none();
-    let periods = u32::try_from(directories / by_budget).unwrap_or(u32::MAX);
-    let sweeps = directories.div_ceil(u64::from(policy.limits.per_sweep.max(1)));
-    let mut drained = after(plan.now, policy.limits.budget.period.saturating_mul(periods));
-    // As many sweeps as it takes, by the schedule.
-    let (mut at, mut left) = (plan.now, sweeps.min(1_000));
-    while drains && left > 0 {
-        let Some(next) = policy.schedule.next(at, at) else { break };
-        (at, left) = (next, left - 1);
-    }
-    drained = drained.max(at);
-    BacklogStatus { directories, estimated_drain_time: drains.then_some(Time(drained)) }
 }
 
 /// The sidecars of what stays in quarantine.
@@ -425,7 +404,7 @@ fn keep_transitions(conditions: &mut [Condition], before: &[Condition]) {
 }
 
 /// The text, cut to so many bytes where it is longer.
-fn cut(text: &str, most: usize) -> String {
+pub(super) fn cut(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.into();
     }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 
+use super::bind::{bind, may_bind, take_over_file_system};
 use super::held::{Held, has_folder};
 use super::last;
 use super::observing::{self, Volumes, observe_and_plan};
@@ -68,6 +69,7 @@ pub(super) fn enforce(
     if !records.bound && may_bind(&observed) {
         bind(&mut act, policy, context, &mut records, &observed, state.as_ref());
     }
+    take_over_file_system(&mut act, policy, &mut records, &observed);
     latch(&mut act, &mut records, &observed, None);
     let anothers = observed.plan.held.as_ref().is_some_and(|hold| hold.reason == HoldReason::OwnedByAnother);
     if records.bound && !anothers {
@@ -101,46 +103,7 @@ pub(super) fn enforce(
     Ok(swept)
 }
 
-/// Whether what was seen shows that this volume, this database and this resource belong together: every source answered,
-/// a live session has its workspace here, and nothing but the approval of a plan is missing.
-fn may_bind(observed: &Observed) -> bool {
-    observed.plan.live > 0 && observed.plan.is_approvable()
-}
-
-/// Writes the identity of a volume that has none.
-fn bind(
-    act: &mut Act<'_>,
-    policy: &Policy,
-    context: &Context,
-    records: &mut Records,
-    observed: &Observed,
-    state: Option<&Dir>,
-) {
-    let like = Identity { approved: records.confirmed(), ..Identity::unbound((context.new_id)(), context.clock.now()) };
-    let Some(identity) = identity_now(policy, &observed.snapshot, &like) else { return };
-    let why = format!("bound to {} and {}", identity.owner, identity.database);
-    let mut memory = records.memory.clone();
-    look_back(&mut memory, policy, observed);
-    // The identity comes last: what is not bound is bound again by the next sweep.
-    let written = memory
-        .write(&act.hygiene.dir)
-        .and_then(|()| Records { held: None, ..records.clone() }.write_held(&act.hygiene.dir, None))
-        .and_then(|()| Records::write_identity(&act.hygiene.dir, &identity))
-        .and_then(|()| records.write_held(&act.hygiene.dir, state));
-    match written {
-        Ok(()) => {
-            act.remark(Event::Bound(Remark { plan: None, why }));
-            remark_answers(act, &records.answers);
-            records.identity = Some(identity);
-            records.memory = memory;
-            records.bound = true;
-            records.answers.clear();
-        }
-        Err(why) => act.acted.errors.push(StepError { name: ".hygiene".into(), step: "bind", message: why }),
-    }
-}
-
-fn remark_answers(act: &mut Act<'_>, answers: &[Answer]) {
+pub(super) fn remark_answers(act: &mut Act<'_>, answers: &[Answer]) {
     for answer in answers {
         let plan = Some(answer.hash.clone());
         let why = format!("{} orphans, by {} at {:.0}", answer.orphans.len(), answer.by, answer.at);
@@ -266,7 +229,7 @@ fn remember(
 }
 
 /// What any complete observation leaves behind.
-fn look_back(memory: &mut Memory, policy: &Policy, observed: &Observed) {
+pub(super) fn look_back(memory: &mut Memory, policy: &Policy, observed: &Observed) {
     let (seen, plan) = (&observed.snapshot, &observed.plan);
     let Some(sessions) = seen.sessions.complete() else { return };
     // A stale or an empty answer, or that of another database, was no look at these sessions, whatever else holds the sweep.

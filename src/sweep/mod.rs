@@ -4,6 +4,7 @@
 //! runtime where a source is asynchronous, and never the other way round.
 
 mod answers;
+mod bind;
 mod by_hand;
 mod enforce;
 mod held;
@@ -19,7 +20,7 @@ pub use observing::{Observed, inspect_one};
 pub use restoring::{Returned, restore, returned};
 pub use settling::{KnownHealth, Settling};
 
-use observing::unless_stopped;
+use observing::{before_stop, not_waited_for, unless_stopped};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::fsio::{Dir, FsError};
 use crate::journal::JournalError;
 use crate::names::{PlanHash, SessionId, SweepId};
 use crate::observe::containers::ContainerEvidence;
+use crate::observe::efs::Efs;
 use crate::observe::sessions::SessionStore;
 use crate::observe::volume::{Hygiene, VolumeError};
 use crate::observe::{Health, Reading};
@@ -50,6 +52,8 @@ pub struct Sources {
     pub sessions: Arc<dyn SessionStore>,
     /// Container evidence, from every source that is configured.
     pub containers: Vec<Arc<dyn ContainerEvidence>>,
+    /// The EFS file system behind the volume, where the spec names one.
+    pub efs: Option<Arc<Efs>>,
 }
 
 /// What a sweep is handed by whoever runs it.
@@ -272,18 +276,20 @@ struct Fresh<'a> {
 impl FreshAnswers for Fresh<'_> {
     fn speaks_for(&self, id: &SessionId) -> Reading<bool> {
         self.handle.block_on(async {
-            let mut anybody = match unless_stopped(self.stop, self.sources.sessions.is_live(id)).await {
-                Reading::Complete(live) => live,
-                unavailable => return unavailable,
-            };
+            match unless_stopped(self.stop, self.sources.sessions.is_live(id)).await {
+                Reading::Complete(false) => {}
+                // One that speaks for it is enough, whatever the others say.
+                answer => return answer,
+            }
+            let mut unavailable = None;
             for source in &self.sources.containers {
-                match source.is_claimed(id).await {
-                    Some(Reading::Complete(claimed)) => anybody |= claimed,
-                    Some(unavailable) => return unavailable,
-                    None => {}
+                match before_stop(self.stop, source.is_claimed(id)).await.unwrap_or_else(|| Some(not_waited_for())) {
+                    Some(Reading::Complete(true)) => return Reading::Complete(true),
+                    Some(Reading::Unavailable(why)) => unavailable = Some(why),
+                    Some(Reading::Complete(false)) | None => {}
                 }
             }
-            Reading::Complete(anybody)
+            unavailable.map_or(Reading::Complete(false), Reading::Unavailable)
         })
     }
 

@@ -16,6 +16,7 @@ use crate::clock::ServerClock;
 use crate::fsio::{Dir, FsError};
 use crate::journal::{self, JournalError, Ledger};
 use crate::names::id_hash;
+use crate::observe::efs::mount_of;
 use crate::observe::volume::{
     Hands, Hygiene, VolumeError, WORKSPACE, Walk, list, missing_on_root, quarantine_entries, read_root, root_activity,
     run_in_order, walk,
@@ -95,6 +96,10 @@ pub(super) fn observe_and_plan(
     context.progress.begin("asking the sources", None);
     let (sessions, serving, claims) =
         handle.block_on(ask(sources, &context.stop).instrument(tracing::debug_span!("ask")));
+    let efs = sources.efs.as_ref().map(|efs| {
+        let mount = seen.root.clone().and_then(mount_of);
+        handle.block_on(unless_stopped(&context.stop, efs.look(mount)))
+    });
     context.progress.end();
     let history = history(context, seen);
     let mut snapshot = Snapshot {
@@ -102,6 +107,7 @@ pub(super) fn observe_and_plan(
         sessions,
         serving,
         claims,
+        efs,
         history,
         roots: BTreeMap::new(),
         inspections: BTreeMap::new(),
@@ -155,7 +161,7 @@ pub(super) async fn unless_stopped<T>(stop: &Stop, source: impl Future<Output = 
     before_stop(stop, source).await.unwrap_or_else(not_waited_for)
 }
 
-fn not_waited_for<T>() -> Reading<T> {
+pub(super) fn not_waited_for<T>() -> Reading<T> {
     Reading::Unavailable("asked to stop before it answered".into())
 }
 
@@ -194,7 +200,8 @@ async fn ask(sources: &Sources, stop: &Stop) -> Answers {
     let serving = sources.serving(stop).await;
     let mut claims = None;
     for source in &sources.containers {
-        claims = both(claims, source.claims().await, IdSet::union);
+        let said = before_stop(stop, source.claims()).await.unwrap_or_else(|| Some(not_waited_for()));
+        claims = both(claims, said, IdSet::union);
     }
     (sessions, serving, claims)
 }

@@ -4,16 +4,17 @@
 use std::sync::Arc;
 
 use super::held::Held;
-use super::observing::unless_stopped;
+use super::observing::{before_stop, unless_stopped};
 use super::{Context, Fresh, Sources, SweepError, new_sweep, on_own_thread};
 use crate::act::{Acted, FreshAnswers, Pin, Undone};
 use crate::fsio::Dir;
 use crate::journal;
 use crate::names::{EntryId, SessionId};
 use crate::observe::volume::{Hygiene, quarantine_entries};
-use crate::observe::{QuarantineEntry, Reading};
+use crate::observe::{IdSet, QuarantineEntry, Reading};
 use crate::policy::{Mode, Policy};
 use crate::records::Records;
+use crate::stop::Stop;
 
 /// Quarantined workspaces that are needed again.
 pub type Returned = Vec<EntryId>;
@@ -39,13 +40,11 @@ pub async fn returned(policy: Arc<Policy>, sources: Sources, context: Context) -
             Reading::Complete(live) => live,
             Reading::Unavailable(why) => return Err(SweepError::Records(format!("sessions: {why}"))),
         };
-        let mut returned = Returned::default();
-        for ((id, _, session), is_live) in entries.into_iter().zip(live) {
-            if is_live || handle.block_on(is_claimed(&sources, &session))? {
-                returned.push(id);
-            }
-        }
-        Ok(returned)
+        // One reading for all of them; what it does not say keeps nobody else from coming back.
+        let claims = handle.block_on(claims(&sources, &context.stop));
+        let is_claimed = |id: &SessionId| claims.iter().any(|ids| ids.contains(id) || ids.contains_canonical(id));
+        let wanted = entries.into_iter().zip(live).filter(|((.., session), is_live)| *is_live || is_claimed(session));
+        Ok(wanted.map(|((id, ..), _)| id).collect())
     })
     .await
 }
@@ -101,13 +100,15 @@ fn restorable(policy: &Policy, root: &Dir, hygiene: &Hygiene) -> Result<Vec<(Ent
     Ok(entries.into_iter().filter_map(restorable).collect())
 }
 
-async fn is_claimed(sources: &Sources, session: &SessionId) -> Result<bool, SweepError> {
+/// What each source that answers says is claimed.
+async fn claims(sources: &Sources, stop: &Stop) -> Vec<IdSet> {
+    let mut claims = Vec::new();
     for source in &sources.containers {
-        match source.is_claimed(session).await {
-            Some(Reading::Complete(true)) => return Ok(true),
-            Some(Reading::Unavailable(why)) => return Err(SweepError::Records(format!("claims: {why}"))),
-            Some(Reading::Complete(false)) | None => {}
+        match before_stop(stop, source.claims()).await.flatten() {
+            Some(Reading::Complete(ids)) => claims.push(ids),
+            Some(Reading::Unavailable(why)) => tracing::debug!(why, "which sessions containers claim is not known"),
+            None => {}
         }
     }
-    Ok(false)
+    claims
 }

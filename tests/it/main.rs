@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)] // a test is an entry point: it may ask for the time
 
 mod admin;
+mod aws;
 mod cli;
 mod containers_http;
 mod deploy;

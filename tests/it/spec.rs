@@ -139,8 +139,6 @@ fn a_fault_names_field_value_and_accepted_form(#[case] pointer: &str, #[case] va
 
 #[rstest]
 #[case("/spec/volume", json!({ "persistentVolumeClaim": { "claimName": "efs" } }), "spec.volume.persistentVolumeClaim")]
-#[case("/spec/volume/efs", json!({ "fileSystemID": "fs-01234567", "region": "eu-central-1" }), "spec.volume.efs")]
-#[case("/spec/containers", json!({ "ecs": { "cluster": "prod", "region": "eu-central-1", "serving": { "service": "collab" } } }), "spec.containers.ecs")]
 #[case("/spec/containers", json!({ "kubernetes": { "serving": { "selector": { "matchLabels": { "app": "collab" } } } } }), "spec.containers.kubernetes")]
 #[case("/spec/limits", json!({ "purge": { "shards": 2 } }), "spec.limits.purge.shards")]
 fn a_part_that_is_not_alive_yet_is_refused_by_name(#[case] pointer: &str, #[case] value: Value, #[case] field: &str) {
@@ -344,4 +342,18 @@ fn the_committed_definition_is_the_generated_one() {
     let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/hygiene.dev_workspacehygienes.yaml");
     let same = fs::read_to_string(committed).unwrap_or_default() == api::crd_yaml();
     assert!(same, "run: hygiene crd > crds/hygiene.dev_workspacehygienes.yaml");
+}
+
+#[rstest]
+#[case(json!({ "family": "session", "sessionTag": "session" }), None)]
+#[case(json!({ "service": "session", "sessionTag": "session" }), None)]
+#[case(json!({ "sessionTag": "session" }), Some("give exactly one of family and service"))]
+#[case(json!({ "family": "a", "service": "b", "sessionTag": "c" }), Some("give exactly one of family and service"))]
+fn tasks_that_claim_are_those_of_a_family_or_of_a_service(#[case] claims: Value, #[case] expected: Option<&str>) {
+    let ecs = json!({ "ecs": { "cluster": "prod", "region": "eu-central-1", "claims": claims } });
+    let text = with("/spec/containers", ecs);
+    match expected {
+        None => assert!(load(&["-"], &text, false).is_ok()),
+        Some(expected) => assert!(only_fault(&text).contains(expected)),
+    }
 }

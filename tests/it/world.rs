@@ -14,6 +14,9 @@ use workspace_hygiene::act::{Acted, LockWait, Pin};
 use workspace_hygiene::clock::Clock;
 use workspace_hygiene::fsio::Dir;
 use workspace_hygiene::names::PlanHash;
+use workspace_hygiene::observe::aws::Aws;
+use workspace_hygiene::observe::efs::Efs;
+use workspace_hygiene::observe::sessions::SessionStore;
 use workspace_hygiene::observe::volume::Hygiene;
 use workspace_hygiene::observe::{containers, sessions};
 use workspace_hygiene::orders::{Fixed, Orders};
@@ -259,7 +262,14 @@ impl World {
     pub fn sources(&self) -> Sources {
         let policy = self.policy();
         let sessions = sessions::open(&policy.sessions, Arc::clone(&self.secrets), Arc::new(self.clock.clone()));
-        Sources { sessions, containers: containers::open(policy.containers.as_ref()) }
+        self.with_others(&policy, sessions)
+    }
+
+    /// All the sources of a policy, with this store.
+    fn with_others(&self, policy: &Policy, sessions: Arc<dyn SessionStore>) -> Sources {
+        let (aws, clock): (_, Arc<dyn Clock>) = (Aws::default(), Arc::new(self.clock.clone()));
+        let containers = containers::open(policy.containers.as_ref(), &aws, &clock);
+        Sources { sessions, containers, efs: policy.efs.clone().map(|efs| Arc::new(Efs::new(efs, aws))) }
     }
 
     pub fn context(&self) -> Context {
@@ -289,7 +299,7 @@ impl World {
     pub fn runtime_sweep(&self) -> Result<Swept, SweepError> {
         let policy = Self::load(&self.path("spec.yaml")).unwrap();
         let sessions = sessions::open(&policy.sessions, Arc::clone(&self.secrets), Arc::new(self.clock.clone()));
-        let sources = Sources { sessions, containers: containers::open(policy.containers.as_ref()) };
+        let sources = self.with_others(&policy, sessions);
         self.runtime.block_on(sweep::sweep(policy, sources, self.context()))
     }
 

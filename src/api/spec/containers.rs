@@ -30,7 +30,8 @@ pub struct ContainersSpec {
     #[serde(default = "default_settle")]
     pub settle: DurationString,
     /// What to do while there is no serving container at all. Hold (the default) deletes nothing; Proceed takes it for
-    /// a service that is meant to be down. A health endpoint never says so: one that does not answer is unhealthy.
+    /// a service that is meant to be down. Of an ECS service that is so while its desiredCount is 0. A health endpoint
+    /// never says so: one that does not answer is unhealthy.
     #[serde(default)]
     pub when_absent: WhenAbsent,
 }
@@ -194,11 +195,17 @@ pub struct EcsServing {
 
 /// ECS tasks that use a workspace each.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("has(self.family) != has(self.service)").message("give exactly one of family and service"))]
 #[serde(rename_all = "camelCase")]
 pub struct EcsClaiming {
-    /// Family of the task definition.
+    /// Family of their task definition.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255), regex(pattern = forms::ECS_NAME.pattern))]
-    pub family: String,
+    pub family: Option<String>,
+    /// Name of the ECS service they belong to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = forms::ECS_NAME.pattern))]
+    pub service: Option<String>,
     /// Key of the tag whose value is the session id. A task without it makes the claims unreadable, and nothing is
     /// deleted.
     #[schemars(length(min = 1, max = 128), regex(pattern = forms::TAG_KEY.pattern))]

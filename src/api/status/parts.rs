@@ -19,10 +19,43 @@ pub struct VolumeStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     pub size: Option<String>,
-    /// What the volume costs in a month at volume.efs.pricePerGiBMonth.
+    /// What the volume costs in a month at volume.efs.pricePerGiBMonth, whatever storage class its bytes are in.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     pub monthly_cost: Option<String>,
+    /// The EFS file system that volume.efs names, as AWS describes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub efs: Option<EfsStatus>,
+}
+
+/// An EFS file system as AWS describes it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EfsStatus {
+    /// Id of the file system.
+    #[serde(rename = "fileSystemID")]
+    #[schemars(length(max = 64))]
+    pub file_system_id: String,
+    /// What shows that it is mounted below the root: MountTarget or MountHelper; IdentityFile where nothing but the
+    /// identity on the volume does; Nothing while another one is mounted.
+    #[schemars(length(max = 16))]
+    pub verified_by: String,
+    /// The same in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub message: Option<String>,
+    /// Size in storage class Standard, such as 2Ti.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    pub standard: Option<String>,
+    /// Size in storage class Infrequent Access.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    pub infrequent_access: Option<String>,
+    /// Size in storage class Archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    pub archive: Option<String>,
 }
 
 /// The session store as it was found.
@@ -177,6 +210,14 @@ pub struct BacklogStatus {
     /// How many.
     #[serde(default)]
     pub directories: u64,
+    /// Their size, such as 1.4Gi, estimated from what the sweep inspected. Missing if it inspected nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    pub size: Option<String>,
+    /// What that costs in a month at volume.efs.pricePerGiBMonth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    pub monthly_cost: Option<String>,
     /// When the last of them will be quarantined at the present limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimated_drain_time: Option<Time>,
@@ -215,6 +256,10 @@ pub struct ReclaimedStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     pub size: Option<String>,
+    /// What they would cost in a month at volume.efs.pricePerGiBMonth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    pub monthly_cost: Option<String>,
 }
 
 /// What is left of the budget.

@@ -1,5 +1,6 @@
 //! Container evidence: whether the service is well, and which sessions its containers claim.
 
+mod ecs;
 mod history;
 mod http;
 
@@ -7,10 +8,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::aws::Aws;
 use super::{Health, IdSet, Reading};
+use crate::clock::Clock;
 use crate::names::SessionId;
 use crate::policy::ContainerPolicy;
 
+pub use ecs::Ecs;
 pub use history::HealthHistory;
 pub use http::Http;
 
@@ -27,8 +31,10 @@ pub trait ContainerEvidence: Send + Sync {
     async fn is_claimed(&self, id: &SessionId) -> Option<Reading<bool>>;
 }
 
-/// The sources of container evidence that a policy names.
-pub fn open(policy: Option<&ContainerPolicy>) -> Vec<Arc<dyn ContainerEvidence>> {
-    let http = policy.and_then(|policy| policy.http.clone());
-    http.into_iter().map(|http| Arc::new(Http::new(http)) as _).collect()
+/// The sources of container evidence that a policy names. Those on AWS share the clients of `aws`.
+pub fn open(policy: Option<&ContainerPolicy>, aws: &Aws, clock: &Arc<dyn Clock>) -> Vec<Arc<dyn ContainerEvidence>> {
+    let Some(policy) = policy else { return Vec::new() };
+    let ecs = policy.ecs.clone().map(|ecs| Arc::new(Ecs::new(ecs, aws.clone(), Arc::clone(clock))) as _);
+    let http = policy.http.clone().map(|http| Arc::new(Http::new(http)) as _);
+    ecs.into_iter().chain(http).collect()
 }

@@ -69,9 +69,9 @@ impl<F: Fn(u64) + Send + Sync> SessionStore for Counted<F> {
 
 /// Sweeps, and does something before each answer about one id, with the number of that answer from 1.
 fn sweep_and(world: &World, act: impl Fn(u64) + Send + Sync + 'static) -> Swept {
-    let Sources { sessions: real, containers } = world.sources();
+    let Sources { sessions: real, containers, efs } = world.sources();
     let sessions = Arc::new(Counted { real, asked: AtomicU64::new(0), act });
-    world.try_sweep(Sources { sessions, containers }).unwrap()
+    world.try_sweep(Sources { sessions, containers, efs }).unwrap()
 }
 
 fn ahead(world: &mut World) -> Arc<Ahead> {
@@ -162,7 +162,7 @@ fn an_answer_that_comes_too_late_or_not_at_all_moves_nothing() {
         let clock = ahead(&mut world);
         let sessions = world.sources().sessions;
         let source = Arc::new(Wanting { clock, seconds, looks: AtomicU64::new(0) });
-        let acted = world.try_sweep(Sources { sessions, containers: vec![source] }).unwrap().acted;
+        let acted = world.try_sweep(Sources { sessions, containers: vec![source], efs: None }).unwrap().acted;
         assert!(acted.paused.as_ref().is_some_and(|why| why.contains(told)), "{acted:?}");
         assert!(world.quarantined_trees().is_empty());
     }

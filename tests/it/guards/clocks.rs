@@ -122,7 +122,7 @@ fn an_answer_older_than_thirty_seconds_moves_nothing() {
         world.host_clock = Some(clock.clone());
         let real = world.sources().sessions;
         let sessions = Arc::new(Slow { real, clock, seconds });
-        let acted = world.try_sweep(Sources { sessions, containers: Vec::new() }).unwrap().acted;
+        let acted = world.try_sweep(Sources { sessions, containers: Vec::new(), efs: None }).unwrap().acted;
         assert_eq!(acted.quarantined.len(), moved, "{seconds} s: {acted:?}");
     }
 }
@@ -140,7 +140,7 @@ fn an_answer_older_than_thirty_seconds_condemns_nothing() {
         world.host_clock = Some(clock.clone());
         let real = world.sources().sessions;
         let sessions = Arc::new(Slow { real, clock, seconds });
-        let acted = world.try_sweep(Sources { sessions, containers: Vec::new() }).unwrap().acted;
+        let acted = world.try_sweep(Sources { sessions, containers: Vec::new(), efs: None }).unwrap().acted;
         assert_eq!(acted.condemned.len(), condemned, "{seconds} s: {acted:?}");
     }
 }

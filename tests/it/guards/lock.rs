@@ -34,7 +34,7 @@ impl<F: Fn() + Send + Sync> SessionStore for Before<F> {
 /// Sweeps, and does something right before each step.
 pub fn sweep_and(world: &World, act: impl Fn() + Send + Sync + 'static) -> Swept {
     let real = world.sources().sessions;
-    world.try_sweep(Sources { sessions: Arc::new(Before { real, act }), containers: Vec::new() }).unwrap()
+    world.try_sweep(Sources { sessions: Arc::new(Before { real, act }), containers: Vec::new(), efs: None }).unwrap()
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Sequence<'_> {
     }
 
     fn sources(&self) -> Sources {
-        Sources { sessions: Arc::new(self.world.clone()), containers: Vec::new() }
+        Sources { sessions: Arc::new(self.world.clone()), containers: Vec::new(), efs: None }
     }
 
     /// Whether a plan waits for a person who has not said anything to it yet, as far as the volume tells.

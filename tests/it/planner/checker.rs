@@ -68,7 +68,8 @@ fn promise_of_hold(reason: HoldReason) -> &'static [u8] {
         HoldReason::SourceUnavailable => &[2, 8, 13],
         HoldReason::VolumeEmpty | HoldReason::NoLiveWorkspace | HoldReason::IdentityMissing => &[4],
         HoldReason::OwnedByAnother | HoldReason::RootReplaced | HoldReason::QueryChanged => &[4],
-        HoldReason::NestedVolume => &[4],
+        HoldReason::NestedVolume | HoldReason::FileSystemChanged => &[4],
+        HoldReason::OtherFileSystem | HoldReason::ReplicationDestination => &[4],
         HoldReason::DatabaseChanged | HoldReason::DatabaseWentBack | HoldReason::RowsBehindVolume => &[3],
         HoldReason::RecordsDamaged => &[14],
         HoldReason::MissingRight | HoldReason::NotTheSame | HoldReason::AwaitsApproval => &[8],
@@ -137,7 +138,8 @@ fn a_plan_that_acts_on_a_source_that_was_not_read_is_told() {
             return Ok(());
         }
         let promised = [(Source::Volume, 2), (Source::Sessions, 2), (Source::Serving, 13), (Source::Claims, 2)];
-        for (source, promise) in promised.into_iter().chain([(Source::History, 8)]) {
+        let promised = promised.into_iter().chain([(Source::Efs, 2)]);
+        for (source, promise) in promised.chain([(Source::History, 8)]) {
             let told = promises(&World { down: BTreeSet::from([source]), ..world.clone() }, &plan);
             prop_assert!(told.contains(&promise), "{source:?}: {told:?}");
         }

@@ -32,6 +32,8 @@ pub struct Bound {
     pub database: &'static str,
     /// Whether the database had come further before than it is now.
     pub further_before: bool,
+    /// The EFS file system that it was bound to.
+    pub efs: Option<&'static str>,
     /// Whether it was bound with this pattern and `liveQuery`.
     pub same_query: bool,
 }
@@ -65,6 +67,7 @@ impl Bound {
             root: ROOT,
             database: DATABASE,
             further_before: false,
+            efs: None,
             same_query: true,
         }
     }
@@ -95,7 +98,7 @@ impl World {
             id: bound.id.into(),
             owner: bound.owner.into(),
             root: bound.root,
-            efs: None,
+            efs: bound.efs.map(str::to_owned),
             database: bound.database.into(),
             query: if bound.same_query { digests.query.clone() } else { "another".into() },
             bound: self.now,

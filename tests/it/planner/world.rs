@@ -6,9 +6,10 @@ use std::fmt;
 use jiff::Timestamp;
 use workspace_hygiene::fsio::Kind;
 use workspace_hygiene::names::{EntryName, SessionId};
+use workspace_hygiene::observe::efs::FileSystem;
 use workspace_hygiene::observe::{
-    DirectoryFacts, Entry, Health, IdSet, Inspection, InspectionNote, KnownIds, LiveSample, LiveSessions,
-    QuarantineEntry, Reading, Snapshot, Spent, Volume,
+    DirectoryFacts, EfsFacts, Entry, Health, IdSet, Inspection, InspectionNote, KnownIds, LiveSample, LiveSessions,
+    Mounted, QuarantineEntry, Reading, Snapshot, Spent, Volume,
 };
 use workspace_hygiene::plan::{Plan, plan};
 use workspace_hygiene::policy::Policy;
@@ -26,10 +27,26 @@ pub enum Source {
     Sessions,
     Serving,
     Claims,
+    Efs,
     History,
 }
 
-pub const SOURCES: [Source; 5] = [Source::Volume, Source::Sessions, Source::Serving, Source::Claims, Source::History];
+pub const SOURCES: [Source; 6] =
+    [Source::Volume, Source::Sessions, Source::Serving, Source::Claims, Source::History, Source::Efs];
+
+/// What AWS says of the file system that the spec names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Efs {
+    /// Nothing tells that it is not what is mounted.
+    Sound,
+    /// Another one is mounted.
+    Elsewhere,
+    /// It is a copy.
+    Copy,
+}
+
+/// The file system that every spec names which names one.
+pub const FILE_SYSTEM: &str = "fs-1";
 
 /// One entry below the root.
 #[derive(Clone, Debug)]
@@ -69,8 +86,21 @@ pub struct World {
     /// How many live workspaces were looked at, and how many of them are young.
     pub sample: Option<(u64, u64)>,
     pub missing_right: bool,
+    pub efs: Option<Efs>,
     /// Says nothing of the world: what a test does to it is chosen by these.
     pub dice: [u8; 4],
+}
+
+impl Efs {
+    fn facts(self) -> EfsFacts {
+        let mounted = match self {
+            Self::Elsewhere => Mounted::Another("the root is mounted from 10.0.0.1".into()),
+            Self::Sound | Self::Copy => Mounted::Unknown("the root is on ext4".into()),
+        };
+        let replica_of = (self == Self::Copy).then(|| "fs-9".into());
+        let system = FileSystem { id: FILE_SYSTEM.into(), replica_of, ..FileSystem::default() };
+        EfsFacts { system, mounted }
+    }
 }
 
 impl World {
@@ -109,6 +139,7 @@ impl World {
             sessions: self.read(Source::Sessions, sessions),
             serving: self.configured(Source::Serving, self.healthy.map(health)),
             claims: self.configured(Source::Claims, self.claims.as_ref().map(ids)),
+            efs: self.configured(Source::Efs, self.efs.map(Efs::facts)),
             history: self.read(Source::History, self.history()),
             roots: places().filter_map(|(i, p)| Some((i, p.root.clone()?))).collect(),
             inspections: places().filter_map(|(i, p)| Some((i, p.inspection.clone()?))).collect(),
@@ -167,7 +198,11 @@ impl fmt::Debug for World {
         writeln!(f, "live: {:?}, canary {:?}, freshest {:?}", self.live, self.canary, self.freshest)?;
         writeln!(f, "healthy: {:?}, claims {:?}", self.healthy, self.claims)?;
         writeln!(f, "spent: {:?}, highest live {:?}, notes {:?}", self.spent, self.highest_live, self.notes)?;
-        writeln!(f, "known: {:?}, sample {:?}, right missing: {}", self.known, self.sample, self.missing_right)?;
+        writeln!(
+            f,
+            "known: {:?}, sample {:?}, right missing: {}, efs {:?}",
+            self.known, self.sample, self.missing_right, self.efs
+        )?;
         writeln!(f, "{:?}", self.past)?;
         writeln!(f, "dice: {:?}", self.dice)?;
         self.places.iter().try_for_each(|place| writeln!(f, "{place:?}"))?;

@@ -54,6 +54,7 @@ impl World {
             known: None,
             sample: None,
             missing_right: false,
+            efs: None,
             dice: [(); 4].map(|()| tape.byte()),
         };
         if tape.chance(12) {

@@ -7,7 +7,7 @@ use workspace_hygiene::records::OrphanKey;
 
 use super::past::{Bound, Past};
 use super::tape::Tape;
-use super::world::{HOUR, Place, World, later};
+use super::world::{Efs, FILE_SYSTEM, HOUR, Place, World, later};
 
 /// Ids that cannot be the name of a directory.
 const UNUSABLE: [&str; 5] = ["a/b", "", ".", "..", "a\0b"];
@@ -87,6 +87,19 @@ impl World {
             (141..=150, _) => Some(self.at(-tape.pick(&[168, 24, 169, 1]) * HOUR)),
             _ => Some(self.at(-10_000 * HOUR)),
         };
+        self.efs = match tape.byte() {
+            0..=149 => None,
+            250..=252 => Some(Efs::Elsewhere),
+            253..=255 => Some(Efs::Copy),
+            _ => Some(Efs::Sound),
+        };
+        if let Some(bound) = &mut self.past.bound {
+            bound.efs = match tape.byte() {
+                0..=149 => None,
+                250..=255 => Some("fs-2"),
+                _ => Some(FILE_SYSTEM),
+            };
+        }
     }
 
     /// All places, some of them, none, or such as changed since.

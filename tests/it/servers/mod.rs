@@ -13,6 +13,7 @@ mod tls;
 pub use mariadb::MariaDb;
 pub use pgbouncer::{PgBouncer, PoolMode};
 pub use postgres::Postgres;
+pub use process::wait_for;
 pub use proxy::{MySqlRouter, Proxy, Router};
 pub use tls::{Certificate, ca};
 

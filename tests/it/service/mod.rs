@@ -7,6 +7,7 @@ mod schedule;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,7 +19,7 @@ use crate::world::World;
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// A service that runs until the test ends.
-struct Running {
+pub struct Running {
     child: Child,
     log: PathBuf,
 }
@@ -26,7 +27,13 @@ struct Running {
 impl Running {
     /// The service over the world's spec, as it is, with further arguments.
     fn start(world: &World, args: &[&str]) -> Self {
-        let log = world.path("service.log");
+        Self::of(world, args, |_| ())
+    }
+
+    /// The same in an environment that the test adds to.
+    pub fn of(world: &World, args: &[&str], environment: impl FnOnce(&mut Command)) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let log = world.path(&format!("service-{}.log", NEXT.fetch_add(1, Ordering::SeqCst)));
         let mut command = Command::new(env!("CARGO_BIN_EXE_hygiene"));
         command
             .args(["run", "--listen", "127.0.0.1:0", "--unsafe-short-times", "-f"])
@@ -38,16 +45,17 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).unwrap());
+        environment(&mut command);
         Self { child: command.spawn().unwrap(), log }
     }
 
     /// What it logged so far, one object a line.
-    fn lines(&self) -> Vec<Value> {
+    pub fn lines(&self) -> Vec<Value> {
         let text = fs::read_to_string(&self.log).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
     }
 
-    fn sweeps(&self) -> Vec<Value> {
+    pub fn sweeps(&self) -> Vec<Value> {
         self.lines().into_iter().filter(|line| line["message"] == "swept").collect()
     }
 
@@ -57,13 +65,13 @@ impl Running {
         lines.iter().find_map(|line| Some(line.get("address")?.as_str()?.to_owned()))
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits until something is so.
     #[track_caller]
-    fn wait(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    pub fn wait(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !is_so(self) {
             assert!(self.child.try_wait().unwrap().is_none(), "it ended before {what}: {:#?}", self.lines());
@@ -73,7 +81,7 @@ impl Running {
     }
 
     /// Asks it to stop, and waits for its end.
-    fn stop(mut self) -> ExitStatus {
+    pub fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.child.wait().unwrap()
     }

@@ -14,7 +14,11 @@ fn whole() -> Value {
     spec["spec"]["schedule"] = json!({ "cron": "0 3 * * *", "windows": [{ "start": "0 1 * * *", "duration": "4h" }] });
     spec["spec"]["volume"]["efs"] = json!({ "fileSystemID": "fs-01234567", "region": "eu-central-1" });
     spec["spec"]["sessions"]["postgres"] = json!({ "url": key, "tls": { "ca": key } });
-    spec["spec"]["containers"] = json!({ "kubernetes": { "serving": { "selector": selector }, "claims": claims } });
+    let tasks = json!({ "family": "session", "sessionTag": "session" });
+    let ecs =
+        json!({ "cluster": "prod", "region": "eu-central-1", "serving": { "service": "collab" }, "claims": tasks });
+    let kubernetes = json!({ "serving": { "selector": selector }, "claims": claims });
+    spec["spec"]["containers"] = json!({ "kubernetes": kubernetes, "ecs": ecs });
     spec["spec"]["limits"] = json!({ "perSweep": 5, "budget": { "size": "1Gi" }, "purge": { "shards": 1 } });
     spec["spec"]["job"] = json!({ "template": { "tolerations": [{ "key": "a", "tolerationSeconds": 1 }] } });
     spec

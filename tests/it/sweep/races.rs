@@ -42,7 +42,7 @@ impl SessionStore for Mischievous {
 pub fn sweep_with(world: &World, act: impl Fn(u32) -> Option<Reading<bool>> + Send + Sync + 'static) -> Acted {
     let real = world.sources().sessions;
     let sessions = Arc::new(Mischievous { real, calls: AtomicU32::new(0), act: Box::new(act) });
-    let acted = world.try_sweep(Sources { sessions, containers: Vec::new() }).unwrap().acted;
+    let acted = world.try_sweep(Sources { sessions, containers: Vec::new(), efs: None }).unwrap().acted;
     assert_eq!(acted.purged.len() + acted.condemned.len(), 0, "{acted:?}");
     acted
 }
@@ -269,7 +269,7 @@ fn a_request_to_stop_does_not_wait_for_the_database() {
         std::thread::sleep(std::time::Duration::from_millis(100));
         stop.request();
     });
-    let swept = world.try_sweep(Sources { sessions: Arc::new(Mute), containers: Vec::new() }).unwrap();
+    let swept = world.try_sweep(Sources { sessions: Arc::new(Mute), containers: Vec::new(), efs: None }).unwrap();
     asking.join().unwrap();
     assert!(swept.observed.plan.held.is_some());
     assert!(path.exists());

@@ -2,8 +2,9 @@
 
 use insta::assert_snapshot;
 use workspace_hygiene::fsio::Kind;
-use workspace_hygiene::observe::{Health, Reading};
-use workspace_hygiene::plan::plan;
+use workspace_hygiene::observe::efs::FileSystem;
+use workspace_hygiene::observe::{EfsFacts, Health, Mounted, Reading};
+use workspace_hygiene::plan::{HoldReason, plan};
 
 use super::{Scene, ago, hours_ago, now};
 
@@ -167,4 +168,26 @@ fn the_hash_that_was_approved_is_the_hash_of_the_next_version() {
     scene.orphan("ws-two", 72);
     let plan = plan(&scene.policy, &scene.snapshot(), now());
     assert_eq!(plan.hash.as_str(), "1d8fcb28007d0521dcedbaaf3e4875cd");
+}
+
+/// What holds a busy scene on this file system, and whether anything would go.
+fn held_on(mounted: Mounted, replica_of: Option<&str>) -> (Option<HoldReason>, bool) {
+    let mut scene = busy("suspend: false");
+    let system = FileSystem { id: "fs-1".into(), replica_of: replica_of.map(Into::into), ..FileSystem::default() };
+    scene.seen().efs = Some(Reading::Complete(EfsFacts { system, mounted }));
+    let plan = plan(&scene.policy, &scene.snapshot(), now());
+    (plan.held.as_ref().map(|hold| hold.reason), !plan.victims.is_empty())
+}
+
+#[test]
+fn another_file_system_at_the_root_holds() {
+    let another = Mounted::Another("the root is mounted from 10.0.0.9".into());
+    assert_eq!(held_on(another, None), (Some(HoldReason::OtherFileSystem), false));
+    let sound = [Mounted::Unknown("the root is on ext4".into()), Mounted::ByHelper];
+    sound.into_iter().for_each(|mounted| assert_eq!(held_on(mounted, None), (None, true)));
+}
+
+#[test]
+fn the_destination_of_a_replication_holds() {
+    assert_eq!(held_on(Mounted::ByHelper, Some("fs-2")), (Some(HoldReason::ReplicationDestination), false));
 }

@@ -133,6 +133,7 @@ impl Scene {
             sessions: Reading::Complete(sessions),
             serving: None,
             claims: None,
+            efs: None,
             history: Reading::Complete(history),
             roots: BTreeMap::new(),
             inspections: BTreeMap::new(),

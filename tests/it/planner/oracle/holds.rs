@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use workspace_hygiene::observe::{Reading, WalkOutcome};
 
 use super::super::past::{Bound, DATABASE, EVERYTHING, OWNER, ROOT};
-use super::super::world::{HOUR, Kept, Place, SECOND, World};
+use super::super::world::{Efs, FILE_SYSTEM, HOUR, Kept, Place, SECOND, World};
 use super::{Known, ns, plain};
 
 /// What a person may let orphans through in spite of. Whatever else holds lets nothing through.
@@ -82,7 +82,7 @@ impl World {
         stored.into_iter().chain(applying(&self.anomalies(counted))).collect()
     }
 
-    fn gates(&self) -> [(&'static str, &'static str, bool); 9] {
+    fn gates(&self) -> [(&'static str, &'static str, bool); 11] {
         let spec = self.spec();
         let live = self.distinct_live();
         let staleness = i128::from(spec.staleness_s) * SECOND;
@@ -91,6 +91,8 @@ impl World {
             ("Gate", "SourceUnavailable", !self.down.is_empty()),
             ("Gate", "VolumeEmpty", self.places.is_empty()),
             ("Gate", "MissingRight", self.missing_right),
+            ("Gate", "OtherFileSystem", self.efs == Some(Efs::Elsewhere)),
+            ("Gate", "ReplicationDestination", self.efs == Some(Efs::Copy)),
             ("Gate", "Suspended", spec.suspend),
             ("Gate", "OutsideWindow", spec.window.is_some_and(|hour| i128::from(hour) != hour_of_day)),
             ("Gate", "NoCanary", self.canary == Some(false)),
@@ -101,7 +103,7 @@ impl World {
     }
 
     /// Volume, database, resource and spec that do not belong together.
-    fn binding(&self, counted: &Counted) -> [(&'static str, &'static str, bool); 9] {
+    fn binding(&self, counted: &Counted) -> [(&'static str, &'static str, bool); 10] {
         let (past, enforce) = (&self.past, self.spec().enforce);
         let differs = |how: &dyn Fn(&Bound) -> bool| past.bound.as_ref().is_some_and(how);
         let on_volume = differs(&|bound| bound.on_volume);
@@ -109,6 +111,12 @@ impl World {
             ("Breaker", "RecordsDamaged", past.damaged),
             ("Breaker", "IdentityMissing", past.identity_missing),
             ("Breaker", "OwnedByAnother", differs(&|bound| bound.owner != OWNER)),
+            // A spec that names none leaves it as it was.
+            (
+                "Breaker",
+                "FileSystemChanged",
+                self.efs.is_some() && differs(&|bound| bound.efs.is_some_and(|efs| efs != FILE_SYSTEM)),
+            ),
             ("Breaker", "RootReplaced", differs(&|bound| bound.root != ROOT)),
             ("Breaker", "DatabaseChanged", differs(&|bound| bound.database != DATABASE)),
             ("Breaker", "DatabaseWentBack", differs(&|bound| bound.further_before)),

@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build image demo test unit-test other-volumes mutants soak real-input bench bench-purge bench-scale bench-sessions lint fmt generate setup clean
+.PHONY: help build image demo test unit-test other-volumes mutants soak real-input bench bench-purge bench-scale bench-service bench-sessions lint fmt generate setup clean
 
 CRD := crds/hygiene.dev_workspacehygienes.yaml
 
@@ -47,6 +47,9 @@ bench-scale: ## plan over 1 000 000 workspaces and 10 000 000 rows; BENCH='--wor
 
 bench-sessions: ## read 10 000 000 sessions from PostgreSQL and MariaDB; SESSIONS='--rows 100000' for less
 	cargo bench --locked --bench sessions -- $(SESSIONS)
+
+bench-service: ## the service beside 1 000 requests a second, and for an hour; SERVICE='--minutes 1' for less
+	cargo bench --locked --bench service -- $(SERVICE)
 
 bench-purge: ## remove trees beside rm, find and others, as root; PURGE='--case local --rounds 1' for less
 	cargo bench --locked --bench purge -- $(PURGE)

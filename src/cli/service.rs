@@ -118,6 +118,8 @@ impl RunService {
             admin.with_context(|| format!("{} cannot be listened on; name another with --listen", self.listen))?;
         tracing::info!(address = %admin.address(), "the admin server listens");
         tokio::spawn(pulse.run());
+        #[cfg(feature = "test-hooks")]
+        tokio::spawn(blocked_when_asked());
         let memory = MemoryMonitor::start(self.memory_warn.unwrap_or_default(), metrics.clone());
         let stop = run.process.stop.clone();
         let (clock, spec, emf) = (run.process.clock.clone(), run.spec().to_owned(), self.metrics.is_some());
@@ -126,6 +128,24 @@ impl RunService {
         Service::new(pace, Arc::new(made), Arc::new(shown), stop, sweep_now).run(loaded, specs).await;
         drop((memory, admin));
         Ok(Exit::Done)
+    }
+}
+
+/// Blocks every worker of the runtime whenever the process is sent SIGUSR1, as work that does not belong there would.
+#[cfg(feature = "test-hooks")]
+async fn blocked_when_asked() {
+    use std::sync::atomic::Ordering;
+    let asked = Arc::new(AtomicBool::new(false));
+    if flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&asked)).is_err() {
+        return;
+    }
+    loop {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if asked.swap(false, Ordering::AcqRel) {
+            for _ in 0..tokio::runtime::Handle::current().metrics().num_workers() {
+                tokio::spawn(async { std::thread::sleep(Duration::from_secs(6)) });
+            }
+        }
     }
 }
 

@@ -126,6 +126,8 @@ reasons! {
     NestedVolume = "NestedVolume", Breaker, Approval;
     /// What was moved was not what had been inspected.
     NotTheSame = "NotTheSame", Breaker, Approval;
+    /// The service turned unhealthy while something was being taken away, in several sweeps one after the other.
+    ServiceSuffers = "ServiceSuffers", Breaker, Approval;
     /// More orphans than `maxOrphans`.
     TooManyOrphans = "TooManyOrphans", Breaker, Approval;
     /// More orphans than `maxOrphanPercent`.

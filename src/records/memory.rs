@@ -41,9 +41,16 @@ pub struct Memory {
     /// How far the file server's clock is ahead of the host's that swept last, in seconds.
     #[serde(default)]
     pub server_ahead_seconds: i64,
+    /// Sweeps, one after the other, in which the service turned unhealthy while something was being taken away.
+    #[serde(skip_serializing_if = "is_none", default)]
+    pub closures: u32,
     /// How far the database had come when the watch was last written down.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub position: Option<u64>,
+}
+
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// An unbroken stretch of complete observations.

@@ -17,6 +17,9 @@ use crate::plan::{HoldReason, Resolution, hash_held_for, identity_now, is_comple
 use crate::policy::Policy;
 use crate::records::{Answer, AnswerKind, HeldPlan, Identity, Memory, Records};
 
+/// So many sweeps in a row that the service suffers from are a breaker (DESIGN, promise 13).
+const CLOSURES: u32 = 3;
+
 pub(super) fn enforce(
     policy: &Policy,
     sources: &Sources,
@@ -71,15 +74,24 @@ pub(super) fn enforce(
     }
     take_over_file_system(&mut act, policy, &mut records, &observed);
     latch(&mut act, &mut records, &observed, None);
+    let closures = records.memory.closures;
     let anothers = observed.plan.held.as_ref().is_some_and(|hold| hold.reason == HoldReason::OwnedByAnother);
     if records.bound && !anothers {
         let live = observed.snapshot.sessions.complete().map(|sessions| (sessions.ids.len(), sessions.at));
         act.carry_out(&observed.plan, live);
     }
-    if let Some(why) = act.acted.latched.clone() {
-        latch(&mut act, &mut records, &observed, Some(&why));
-    }
     let now = context.clock.now();
+    records.memory.closures = closures_after(policy, &act.acted, closures, now);
+    if let Some(why) = act.acted.latched.clone() {
+        latch(&mut act, &mut records, &observed, Some((HoldReason::NotTheSame, &why)));
+    } else if let Some(why) = act.acted.paused.clone().filter(|_| records.memory.closures >= CLOSURES) {
+        let why = format!(
+            "the service turned unhealthy while something was being taken away, in {CLOSURES} sweeps one after the other; the \
+             last time {why}"
+        );
+        latch(&mut act, &mut records, &observed, Some((HoldReason::ServiceSuffers, &why)));
+        records.memory.closures = 0;
+    }
     let (journal, mut acted) = (act.journal, act.acted);
     let recorded = journal.ledger().last;
     if context.stop.requested() {
@@ -134,20 +146,19 @@ fn take_over_answers(act: &mut Act<'_>, records: &mut Records, state: Option<&Di
 }
 
 /// Stores the plan that a breaker held, so that it is held until a person says something to it.
-fn latch(act: &mut Act<'_>, records: &mut Records, observed: &Observed, not_the_same: Option<&str>) {
+fn latch(act: &mut Act<'_>, records: &mut Records, observed: &Observed, happened: Option<(HoldReason, &str)>) {
     let plan = &observed.plan;
     let tripped = plan.held.as_ref().filter(|hold| hold.reason.yields_to_approval() && hold.since.is_none());
-    let (reason, cause, hash) = match (not_the_same, tripped) {
-        (Some(why), _) => {
+    let (reason, cause, hash) = match (happened, tripped) {
+        (Some((reason, why)), _) => {
             // Under a hash of its own: whoever read the plan before has not read this.
-            let reason = HoldReason::NotTheSame;
             (reason, why, hash_held_for(act.policy, &observed.snapshot, plan, reason))
         }
         (None, Some(hold)) => (hold.reason, hold.cause.as_str(), plan.hash.clone()),
         (None, None) => return,
     };
     // That what was moved was not what had been inspected comes before whatever is held already.
-    if !records.bound || (records.held.is_some() && not_the_same.is_none()) {
+    if !records.bound || (records.held.is_some() && reason != HoldReason::NotTheSame) {
         return;
     }
     let held = HeldPlan {
@@ -165,6 +176,18 @@ fn latch(act: &mut Act<'_>, records: &mut Records, observed: &Observed, not_the_
     records.held = Some(held);
     if let Err(why) = records.write_held(&act.hygiene.dir, None) {
         act.acted.errors.push(StepError { name: ".hygiene".into(), step: "hold", message: why });
+    }
+}
+
+/// How many sweeps in a row the service has turned unhealthy in by now, while something was being taken away. One that took
+/// something away and left it well ends the row; one that took nothing says nothing.
+fn closures_after(policy: &Policy, acted: &Acted, before: u32, now: Timestamp) -> u32 {
+    match &acted.paused {
+        // A window that closed is no fault of the service.
+        Some(_) if policy.schedule.open(now).is_ok() => before.saturating_add(1),
+        Some(_) => before,
+        None if acted.quarantined.is_empty() && acted.condemned.is_empty() && acted.purged.is_empty() => before,
+        None => 0,
     }
 }
 

@@ -257,6 +257,46 @@ fn a_purge_pauses_in_the_middle_of_a_tree() {
 }
 
 #[test]
+fn a_service_that_suffers_from_three_sweeps_in_a_row_is_a_breaker_for_a_person() {
+    let server = Arc::new(Server::well());
+    let mut world = world_with(9, &server.url(), "", ", settle: 0s");
+    let clock = ahead(&mut world);
+    let suffers = |world: &World, from: u64| {
+        let (sick, clock) = (server.clone(), clock.clone());
+        server.write(answer("200 OK", "", ""));
+        sweep_and(world, move |number| {
+            if number == from {
+                sick.write(answer("500 Oh", "", ""));
+                clock.pass(11);
+            }
+        })
+    };
+    // Two in a row, and then one that the service bears, which begins the row again.
+    for _ in 0..2 {
+        assert!(suffers(&world, SECOND_VICTIM).acted.paused.is_some());
+    }
+    world.part("limits", "{perSweep: 1}");
+    server.write(answer("200 OK", "", ""));
+    assert_eq!(swept(&world).acted.quarantined.len(), 1);
+    world.part("limits", "{perSweep: 10}");
+    for _ in 0..3 {
+        let swept = suffers(&world, SECOND_VICTIM);
+        assert_eq!((held(&swept), swept.acted.quarantined.len()), (None, 1), "{:?}", swept.acted);
+    }
+    server.write(answer("200 OK", "", ""));
+    let latched = swept(&world);
+    assert_eq!((held(&latched), latched.acted.quarantined.len()), (Some(HoldReason::ServiceSuffers), 0));
+    let hold = latched.observed.plan.held.unwrap();
+    assert!(
+        hold.message.contains("in 3 sweeps one after the other; the last time the service is unhealthy"),
+        "{hold:?}"
+    );
+    let (code, text, errors) = run(&world, &["dismiss", hold.plan.unwrap().as_str()]);
+    assert_eq!(code, Some(0), "{text}{errors}");
+    assert_eq!(swept(&world).acted.quarantined.len(), 3, "and then it goes on");
+}
+
+#[test]
 fn the_report_says_why_it_ended_early() {
     // The observation finds it well, and the first step does not.
     let server = Server::with(|stream, number| {

@@ -68,7 +68,10 @@ fn two_tools_at_once_are_one_and_a_refusal() {
     let acted = sweep_and(&world, move || {
         outcome.lock().unwrap().get_or_insert_with(|| {
             let mut other = Command::new(env!("CARGO_BIN_EXE_hygiene"));
-            other.args(["sweep", "--no-progress", "-f"]).arg(&spec).env("HYGIENE_STATE_DIR", &state);
+            other
+                .args(["sweep", "--no-progress", "--lock-timeout", "0s", "-f"])
+                .arg(&spec)
+                .env("HYGIENE_STATE_DIR", &state);
             other.output().unwrap()
         });
     })

@@ -77,7 +77,7 @@ fn promise_of_hold(reason: HoldReason) -> &'static [u8] {
         HoldReason::Suspended | HoldReason::OutsideWindow | HoldReason::SpecChanged => &[11],
         HoldReason::NoCanary | HoldReason::StaleSessions | HoldReason::TooFewLiveSessions => &[3],
         HoldReason::SessionsDropped => &[3],
-        HoldReason::ServiceUnhealthy => &[13],
+        HoldReason::ServiceUnhealthy | HoldReason::ServiceSuffers => &[13],
         HoldReason::TooManyOrphans | HoldReason::TooManyOrphansPercent => &[8],
     }
 }

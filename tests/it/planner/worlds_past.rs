@@ -13,10 +13,11 @@ use super::world::{Efs, FILE_SYSTEM, HOUR, Place, World, later};
 const UNUSABLE: [&str; 5] = ["a/b", "", ".", "..", "a\0b"];
 
 /// The reasons of plans that were stored; the last one is of a newer version of this program.
-const STORED: [&str; 7] = [
+const STORED: [&str; 8] = [
     "TooManyOrphans",
     "SessionsDropped",
     "NotTheSame",
+    "ServiceSuffers",
     "AwaitsApproval",
     "NearMatches",
     "RowsBehindVolume",

@@ -185,6 +185,43 @@ fn a_request_of_somebody_who_is_gone_makes_nobody_step_aside() {
     assert_eq!(service.stop().code(), Some(0));
 }
 
+/// What `/healthz` answers: its status line, and its body.
+#[cfg(feature = "test-hooks")]
+fn health(address: &str) -> (String, serde_json::Value) {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: service\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), serde_json::from_str(body).unwrap())
+}
+
+#[cfg(feature = "test-hooks")]
+#[test]
+fn a_runtime_that_stands_still_is_told_and_recovers() {
+    let world = orphans(1);
+    world.spec_file();
+    let mut service = Running::start(&world, &["--beat", "200ms", "--stale", "2s"]);
+    service.wait("admin server", |service| service.address().is_some());
+    let address = service.address().unwrap();
+    service.wait("first report", |service| !service.sweeps().is_empty());
+    let (status, body) = health(&address);
+    assert!(status.contains("200") && body["event_loop"] == "ok", "{status} {body}");
+    service.signal(Signal::USR1);
+    let blocked = Instant::now();
+    service.wait("503", |_| health(&address).0.contains("503"));
+    let (_, body) = health(&address);
+    assert!(blocked.elapsed() >= Duration::from_millis(1_500), "it was called stalled too early");
+    assert_eq!((&body["event_loop"], &body["status"] != "ok"), (&"stalled".into(), true), "{body}");
+    let (age, lag) = (body["last_tick_age_ms"].as_u64().unwrap(), body["event_loop_lag_ms"].as_u64().unwrap());
+    assert!((2_000..7_000).contains(&age) && age - lag <= 200, "{body}");
+    service.wait("recovery", |_| health(&address).0.contains("200"));
+    assert!(blocked.elapsed() >= Duration::from_secs(5));
+    assert_eq!(service.stop().code(), Some(0));
+}
+
 #[test]
 fn one_off_commands_work_beside_it() {
     let mut world = World::fresh();

@@ -9,13 +9,14 @@ use super::super::world::{Efs, FILE_SYSTEM, HOUR, Kept, Place, SECOND, World};
 use super::{Known, ns, plain};
 
 /// What a person may let orphans through in spite of. Whatever else holds lets nothing through.
-const APPROVABLE: [&str; 9] = [
+const APPROVABLE: [&str; 10] = [
     "SessionsDropped",
     "RowsBehindVolume",
     "NearMatches",
     "UnusableIDs",
     "NestedVolume",
     "NotTheSame",
+    "ServiceSuffers",
     "TooManyOrphans",
     "TooManyOrphansPercent",
     "AwaitsApproval",

@@ -27,6 +27,8 @@ pub(super) struct Log {
     pub(super) format: LogFormat,
     /// As the options say.
     pub(super) level: Option<LevelFilter>,
+    /// As RUST_LOG says, where it says anything.
+    pub(super) wanted: Option<String>,
     /// Where neither options nor environment say anything.
     pub(super) usual: LevelFilter,
     pub(super) color: bool,
@@ -42,13 +44,13 @@ pub(super) struct Logging {
 impl Log {
     /// Begins the log, above the `bars`.
     pub(super) fn begin(self, bars: &MultiProgress) -> Logging {
-        let filter = match (self.level, std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty())) {
+        let filter = match (self.level, self.wanted) {
             (Some(level), _) => EnvFilter::default().add_directive(level.into()),
-            (None, Some(text)) => EnvFilter::try_new(&text).unwrap_or_else(|error| {
+            (None, Some(text)) if !text.is_empty() => EnvFilter::try_new(&text).unwrap_or_else(|error| {
                 complain(format_args!("RUST_LOG: {text}: {error}; write a level as info, or target=level; ignored"));
                 EnvFilter::default().add_directive(self.usual.into())
             }),
-            (None, None) => EnvFilter::default().add_directive(self.usual.into()),
+            (None, _) => EnvFilter::default().add_directive(self.usual.into()),
         };
         let quiet = QUIET.iter().map(|name| (*name, LevelFilter::WARN));
         let filter = filter.and(Targets::new().with_default(LevelFilter::TRACE).with_targets(quiet));

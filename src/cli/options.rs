@@ -44,6 +44,10 @@ pub(super) struct Global {
     #[arg(long, value_name = "LEVEL", env = "HYGIENE_LOG", value_parser = level, global = true, help_heading = HEADING)]
     pub(super) log_level: Option<LevelFilter>,
 
+    /// A level, or directives such as hyper=info, where --log-level says nothing
+    #[arg(long, env = "RUST_LOG", hide = true, global = true)]
+    pub(super) rust_log: Option<String>,
+
     /// The cluster or account this runs for; together with namespace and name of the resource it owns a volume
     #[arg(long, value_name = "NAME", env = "HYGIENE_CLUSTER", default_value = "local", global = true, help_heading = HEADING)]
     pub(super) cluster: String,

@@ -73,7 +73,13 @@ impl Run {
             None => LogFormat::Text,
         };
         let usual = if service { LevelFilter::INFO } else { LevelFilter::WARN };
-        let log = Log { format, level: global.log_level, usual, color: output::color(global.color, terminal) };
+        let log = Log {
+            format,
+            level: global.log_level,
+            wanted: global.rust_log.clone(),
+            usual,
+            color: output::color(global.color, terminal),
+        };
         let logging = log.begin(bars.drawn());
         let mut spec: Vec<_> = global.file.iter().map(|file| format!("-f {}", quoted(file))).collect();
         spec.extend(global.secret.iter().filter_map(|given| given.shown(SecretKind::Secret)));

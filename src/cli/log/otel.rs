@@ -25,6 +25,7 @@ impl Drop for Traces {
 
 /// A layer that collects spans. Where the environment names no collector there is none, so that nobody is asked who is not
 /// there; the same where OTEL_SDK_DISABLED is true or OTEL_TRACES_EXPORTER is none.
+#[allow(clippy::disallowed_methods)] // the OTEL_ variables are those of the library, which reads them too
 pub(super) fn begin<S: Subscriber + for<'s> LookupSpan<'s>>() -> (Option<impl Layer<S>>, Option<Traces>) {
     let set = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
     let named =

@@ -130,6 +130,11 @@ impl IdSet {
         self.finish()
     }
 
+    /// How many of its ids are not in `other`.
+    pub fn missing_in(&self, other: &Self) -> u64 {
+        self.exact.iter().filter(|hash| !holds(&other.exact, **hash)).count() as u64
+    }
+
     /// How many of the ids inserted cannot be the name of a directory.
     pub fn unusable(&self) -> u64 {
         self.unusable

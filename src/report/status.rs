@@ -16,7 +16,7 @@ use crate::api::{
     SessionsStatus, SweepResult, SweepStatus, VerdictCount, WorkspaceHygieneStatus, human_size,
 };
 use crate::clock::{after, before};
-use crate::observe::{Sidecar, WalkOutcome};
+use crate::observe::{Reading, Sidecar, WalkOutcome};
 use crate::plan::{self, Decision, Verdict};
 use crate::policy::{Mode, Policy};
 use crate::sweep::Swept;
@@ -127,7 +127,8 @@ impl LastState {
             budget: budget(policy, swept),
             drift: seen.sessions.complete().map(|sessions| DriftStatus {
                 sessions_without_directory: sessions.ids.len().saturating_sub(swept.observed.plan.live),
-                ..DriftStatus::default()
+                containers_without_session: (seen.claims.as_ref().and_then(Reading::complete))
+                    .map_or(0, |claims| claims.missing_in(&sessions.ids)),
             }),
             orphans: orphans(policy, swept).take(SAMPLES).map(OrphanSample::from).collect(),
             ..WorkspaceHygieneStatus::default()

@@ -64,6 +64,9 @@ fn more_tasks_than_a_page_holds_are_all_seen() {
     assert_eq!(sizes, [100, 100, 31]);
     cloud.proxy.rule(|_| Answer::Pass);
     assert_eq!(names(&cloud.sweep(&world), "quarantined"), [id(1), id(3)]);
+    let state = std::fs::read(world.root().join(".hygiene/status.json")).unwrap();
+    let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+    assert_eq!(state["status"]["drift"]["containersWithoutSession"], 231, "{state:#}");
 }
 
 #[test]

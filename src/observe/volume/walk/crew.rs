@@ -1,7 +1,7 @@
 //! Those who are at one walk: a thread, and helpers where it takes its time.
 
 use std::ffi::OsString;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -77,11 +77,14 @@ pub(super) struct Walker<'a> {
     begun: Instant,
     /// Entries that were looked at.
     pub(super) looked: AtomicUsize,
+    /// Something decided: whoever is at a large directory need not see it to its end.
+    pub(super) over: AtomicBool,
 }
 
 impl<'a> Walker<'a> {
     pub(super) fn new(walk: Walk<'a>) -> Self {
-        Self { walk, work: Mutex::default(), more: Condvar::new(), begun: now(), looked: AtomicUsize::new(0) }
+        let (looked, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { walk, work: Mutex::default(), more: Condvar::new(), begun: now(), looked, over }
     }
 
     /// Begins with what was seen so far, and the first task.
@@ -203,6 +206,7 @@ impl Drop for Ends<'_, '_> {
         work.active -= 1;
         if let Err(outcome) = outcome {
             work.decided.get_or_insert(outcome);
+            self.walker.over.store(true, Ordering::Relaxed);
         }
         if work.decided.is_some() || (work.active == 0 && work.tasks.is_empty()) {
             self.walker.more.notify_all();

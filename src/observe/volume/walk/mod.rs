@@ -177,6 +177,9 @@ impl Walker<'_> {
         if self.walk.stop.requested() {
             return Err(WalkOutcome::Incomplete { why: "the sweep was asked to stop".into() });
         }
+        if self.over.load(Ordering::Relaxed) {
+            return Err(WalkOutcome::Incomplete { why: "something else decided".into() });
+        }
         self.looked.fetch_add(1, Ordering::Relaxed);
         let facts = match dir.find(child) {
             Ok(Some(facts)) => facts,

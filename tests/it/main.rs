@@ -9,6 +9,7 @@ mod fuse;
 mod fuse_promises;
 mod guards;
 mod incidents;
+mod kubernetes;
 mod model;
 mod planner;
 mod purge;

@@ -61,7 +61,8 @@ fn one_line(text: &str) -> String {
 
 /// The cells of each line; they are two or more spaces apart.
 fn table(text: &str) -> Vec<Vec<String>> {
-    let cells = |line: &str| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect();
+    let cells =
+        |line: &str| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect();
     text.lines().map(cells).collect()
 }
 
@@ -74,7 +75,8 @@ fn kubectl_get_shows_what_matters_and_more_when_asked() {
     cluster.admin_with(&["create", "-f", "-"], &resource.to_string());
 
     let fresh = table(&in_namespace(&["get", "wsh", "-o", "wide"]));
-    let names = ["NAME", "MODE", "READY", "HOLD", "ORPHANS", "QUARANTINED", "RECLAIMED", "LAST SWEEP", "NEXT SWEEP", "AGE"];
+    let names =
+        ["NAME", "MODE", "READY", "HOLD", "ORPHANS", "QUARANTINED", "RECLAIMED", "LAST SWEEP", "NEXT SWEEP", "AGE"];
     assert_eq!(fresh[0], names);
     assert_eq!(fresh[1][..2], ["collab", "Report"]);
 

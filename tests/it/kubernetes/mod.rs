@@ -1,8 +1,8 @@
 //! The operator on a real Kubernetes API server.
 
 mod cluster;
-mod definition;
 mod defaults;
+mod definition;
 mod rules;
 mod schema;
 mod status;

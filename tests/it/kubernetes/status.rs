@@ -14,7 +14,8 @@ fn wait_ready(cluster: &Cluster, namespace: &str, timeout: &str) -> (Output, Dur
     let started = Instant::now();
     let timeout = format!("--timeout={timeout}");
     let mut wait = cluster.kubectl();
-    let waited = wait.args(["-n", namespace, "wait", "--for=condition=Ready", &timeout, "wsh/collab"]).output().unwrap();
+    let waited =
+        wait.args(["-n", namespace, "wait", "--for=condition=Ready", &timeout, "wsh/collab"]).output().unwrap();
     (waited, started.elapsed())
 }
 
@@ -68,7 +69,11 @@ fn largest(schema: &Value, distinct: usize) -> Value {
     match schema["type"].as_str().unwrap() {
         "object" => {
             let properties = schema["properties"].as_object().unwrap();
-            properties.iter().map(|(name, schema)| (name.clone(), largest(schema, distinct))).collect::<Map<_, _>>().into()
+            properties
+                .iter()
+                .map(|(name, schema)| (name.clone(), largest(schema, distinct)))
+                .collect::<Map<_, _>>()
+                .into()
         }
         "array" => (0..size("maxItems").unwrap()).map(|index| largest(&schema["items"], index)).collect(),
         "string" => largest_text(schema, distinct).into(),

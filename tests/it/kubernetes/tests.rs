@@ -1,5 +1,6 @@
 //! The cluster is what it says.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use super::Cluster;
@@ -24,7 +25,7 @@ fn a_cluster_answers_stops_starts_again_and_leaves_nothing_behind() {
     assert!(refused.contains("User \"ada\" cannot list resource \"pods\""), "{refused}");
 
     cluster.signal_api_server("STOP");
-    let mut asked = cluster.kubectl().args(["get", "namespaces"]).spawn().unwrap();
+    let mut asked = cluster.kubectl().args(["get", "namespaces"]).stdout(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(500));
     assert!(asked.try_wait().unwrap().is_none(), "a stopped server answers nothing");
     cluster.signal_api_server("CONT");

@@ -30,6 +30,21 @@ fn the_api_server_accepts_the_committed_definition_and_keeps_every_word_of_it() 
     assert_eq!(unchanged["metadata"]["resourceVersion"], stored["metadata"]["resourceVersion"]);
 }
 
+/// A guard that is misspelt would be a guard that is missing.
+#[test]
+fn kubectl_refuses_a_field_that_there_is_not() {
+    let cluster = Cluster::shared();
+    let mut resource = minimal(&cluster.namespace("misspelt"), "collab");
+    resource["spec"]["sessions"]["canaryquery"] = "select 1".into();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), resource.to_string()).unwrap();
+    for how in [&["create"][..], &["apply"], &["apply", "--server-side"]] {
+        let refused = cluster.kubectl().args(how).arg("-f").arg(file.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains("canaryquery"), "{how:?}: {said}");
+    }
+}
+
 #[test]
 fn kubectl_explains_every_field() {
     let cluster = Cluster::shared();

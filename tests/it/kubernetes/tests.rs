@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::Cluster;
+use crate::servers::killed::end_with_a_killed_process;
 use crate::servers::process::{is_alive, wait_for};
 
 #[test]
@@ -39,4 +40,14 @@ fn a_cluster_answers_stops_starts_again_and_leaves_nothing_behind() {
     drop(cluster);
     assert!(!pids.into_iter().any(is_alive));
     assert!(!folder.exists());
+}
+
+#[test]
+fn a_cluster_ends_with_a_test_process_that_is_killed_and_leaves_no_files() {
+    let name = "kubernetes::tests::a_cluster_ends_with_a_test_process_that_is_killed_and_leaves_no_files";
+    end_with_a_killed_process(name, || {
+        let cluster = Cluster::start();
+        let pids = cluster.pids().to_vec();
+        (cluster, pids)
+    });
 }

@@ -2,12 +2,12 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build image demo test unit-test other-volumes mutants soak real-input bench bench-purge bench-scale bench-service bench-sessions lint fmt generate setup clean
+.PHONY: help build image demo test unit-test other-volumes mutants soak real-input bench bench-purge bench-scale bench-service bench-sessions lint fmt generate setup cluster cluster-stop clean
 
 CRD := crds/hygiene.dev_workspacehygienes.yaml
 
 help: ## list the commands
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "%-20s %s\n", $$1, $$2 }'
 
 build: ## build the binary, optimised: target/release/hygiene
 	cargo build --locked --release --bin hygiene
@@ -70,6 +70,13 @@ generate: ## write the generated files
 setup: ## install what building and testing need (Debian; elsewhere say what is missing)
 	@scripts/setup
 
-clean: ## remove everything that was built, and the demo's volume
+cluster: ## start a Kubernetes without nodes to play with, below target/cluster; says how to use it
+	@scripts/cluster start
+
+cluster-stop: ## stop it and leave nothing behind
+	@scripts/cluster stop
+
+clean: ## remove everything that was built, the demo's volume and the cluster
+	@scripts/cluster stop
 	@chmod -R u+rwX target/demo 2>/dev/null || true
 	cargo clean

@@ -98,9 +98,9 @@ pub const ECS_NAME: Form = Form { pattern: "^[A-Za-z0-9_-]+$", accepted: "letter
 pub const TAG_KEY: Form =
     Form { pattern: "^[A-Za-z0-9 _.:/=+@-]+$", accepted: "letters, digits, spaces and any of _ . : / = + @ -" };
 
-/// An HTTP address without user, password and fragment.
+/// An HTTP address without user, password and fragment. Blanks by their numbers: `\s` is more to Rust than to Go.
 pub const HTTP_URL: Form = Form {
-    pattern: r"^https?://[^/@\s?#]+(/[^\s#]*)?$",
+    pattern: r"^https?://[^/@?#\x00-\x20\x7f]+(/[^#\x00-\x20\x7f]*)?$",
     accepted: "an http or https address without a user name, like http://collab:4096/healthz",
 };
 

@@ -14,7 +14,7 @@ use crate::api::{crd, crd_yaml};
 #[command(after_long_help = "\
 Examples:
   hygiene crd | kubectl apply --server-side -f -
-  hygiene crd | diff - crds/workspacehygienes.hygiene.dev.yaml")]
+  hygiene crd | diff - crds/hygiene.dev_workspacehygienes.yaml")]
 pub(super) struct Crd {}
 
 impl Crd {

@@ -2,10 +2,11 @@
 //! its own, as a user without privileges. They end with the value that stands for them, or with the test process. Each has
 //! the database `sessions` with the table `session`: `ada`, `bob` and `cyd` are live, `old` is deleted.
 
+pub mod killed;
 mod mariadb;
 mod pgbouncer;
 mod postgres;
-mod process;
+pub mod process;
 mod proxy;
 mod tests;
 mod tls;

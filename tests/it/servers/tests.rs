@@ -1,11 +1,10 @@
 //! The servers are what they say.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::process::{is_alive, wait_for};
+use super::killed::end_with_a_killed_process;
+use super::process::is_alive;
 use super::{
     Certificate, DATABASE, MariaDb, MySqlRouter, OPEN_USER, Options, PASSWORD, PgBouncer, PoolMode, Postgres, Proxy,
     Router, USER, mariadb, postgres,
@@ -355,42 +354,20 @@ fn a_router_sends_a_later_command_to_a_second_mariadb() {
     assert!(refused.is_err(), "who has a password is let in by one server at most");
 }
 
-/// Runs itself in a process of its own, where it starts servers until its input ends.
 #[test]
 fn servers_end_with_a_test_process_that_is_killed_and_leave_no_files() {
-    const TO_BE_KILLED: &str = "SERVERS_TO_BE_KILLED";
-    if std::env::var_os(TO_BE_KILLED).is_some() {
-        let (postgres, mariadb) = (Postgres::start(), MariaDb::start());
-        let pooler = PgBouncer::in_front_of(&postgres, PoolMode::Session);
-        println!("\npids {} {} {}", postgres.pid().unwrap(), mariadb.pid().unwrap(), pooler.pid());
-        std::io::stdin().read_line(&mut String::new()).unwrap();
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let mut tests = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--nocapture"])
-        .arg("servers::tests::servers_end_with_a_test_process_that_is_killed_and_leave_no_files")
-        .env("TMPDIR", dir.path())
-        .env(TO_BE_KILLED, "")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(tests.stdout.take().unwrap()).lines();
-    let pids = lines.find_map(|line| Some(line.unwrap().strip_prefix("pids ")?.to_owned())).expect("three pids");
-    let mut pids: Vec<u32> = pids.split(' ').map(|pid| pid.parse().unwrap()).collect();
-    pids.extend(pids.clone().into_iter().flat_map(children));
-    assert!(pids.len() > 5 && pids.iter().all(|pid| is_alive(*pid)), "PostgreSQL has children: {pids:?}");
-    assert!(files(dir.path()) > 0);
-    tests.kill().unwrap();
-    tests.wait().unwrap();
-    wait_for("the servers to end", || !pids.iter().any(|pid| is_alive(*pid)));
-    wait_for("their folders to go", || files(dir.path()) == 0);
-}
-
-fn files(dir: &Path) -> usize {
-    std::fs::read_dir(dir).unwrap().count()
+    end_with_a_killed_process(
+        "servers::tests::servers_end_with_a_test_process_that_is_killed_and_leave_no_files",
+        || {
+            let (postgres, mariadb) = (Postgres::start(), MariaDb::start());
+            let pooler = PgBouncer::in_front_of(&postgres, PoolMode::Session);
+            let mut pids = vec![postgres.pid().unwrap(), mariadb.pid().unwrap(), pooler.pid()];
+            let children = children(pids[0]);
+            assert!(children.len() > 2, "PostgreSQL has children: {children:?}");
+            pids.extend(children);
+            ((postgres, mariadb, pooler), pids)
+        },
+    );
 }
 
 fn children(pid: u32) -> Vec<u32> {

@@ -3,6 +3,7 @@
 #   sh certificates.sh user DIR FILE PORT NAME GROUP    DIR/FILE.kubeconfig of the user NAME, and of GROUP unless that is empty
 set -eu
 umask 077
+parts=$(cd "$(dirname "$0")" && pwd)
 what=$1
 cd "$2"
 
@@ -21,6 +22,8 @@ embedded() { openssl base64 -A -in "$1"; }
 
 case $what in
     cluster)
+        # The API server reads it from there.
+        cp "$parts/audit.yaml" .
         new_key ca
         openssl req -x509 -key ca.key -out ca.pem -days 30 -subj /CN=authority \
             -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign

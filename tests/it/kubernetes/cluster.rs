@@ -23,7 +23,7 @@ pub const DEFINITION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/hygiene.
 /// A running cluster.
 pub struct Cluster {
     // Fields are dropped in this order: an API server without etcd would wait for it.
-    api_server: Mutex<Process>,
+    api_server: Mutex<Option<Process>>,
     manager: Process,
     etcd: Process,
     port: u16,
@@ -56,7 +56,7 @@ impl Cluster {
             .expect("a port that nobody else takes");
         make_user(&folder, "controller-manager", port, "system:kube-controller-manager", "");
         let manager = start_part(&folder, "kube-controller-manager", port);
-        Self { api_server: Mutex::new(api_server), manager, etcd, port, folder }
+        Self { api_server: Mutex::new(Some(api_server)), manager, etcd, port, folder }
     }
 
     /// Applies the committed definition, and waits until clients find it.
@@ -97,8 +97,18 @@ impl Cluster {
 
     /// Makes a user with a client certificate of its own, in a group unless that is empty.
     pub fn user(&self, name: &str, group: &str) -> PathBuf {
-        make_user(&self.folder, name, self.port, name, group);
+        self.user_through(name, group, self.port)
+    }
+
+    /// The same for a user that finds the API server at another port: that of a proxy.
+    pub fn user_through(&self, name: &str, group: &str, port: u16) -> PathBuf {
+        make_user(&self.folder, name, port, name, group);
         self.kubeconfig(name)
+    }
+
+    /// The port of the API server.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The kubeconfig of a user that there is.
@@ -121,19 +131,19 @@ impl Cluster {
 
     /// Sends a signal, `STOP` for example, to the API server.
     pub fn signal_api_server(&self, signal: &str) {
-        self.api_server.lock().unwrap().signal(signal);
+        self.api_server.lock().unwrap().as_ref().unwrap().signal(signal);
     }
 
     /// Kills the API server, and starts it again with the same address and content.
     pub fn restart_api_server(&self) {
         let mut api_server = self.api_server.lock().unwrap();
-        api_server.signal("KILL");
-        wait_for("the API server's end", || !api_server.is_alive());
-        *api_server = start_api_server(&self.folder, self.port).expect("the port it had before");
+        // Which waits for it: as a zombie whose threads are not all gone it may still have its port.
+        drop(api_server.take());
+        *api_server = Some(start_api_server(&self.folder, self.port).expect("the port it had before"));
     }
 
     pub fn pids(&self) -> [u32; 3] {
-        [self.etcd.pid(), self.api_server.lock().unwrap().pid(), self.manager.pid()]
+        [self.etcd.pid(), self.api_server.lock().unwrap().as_ref().unwrap().pid(), self.manager.pid()]
     }
 
     pub fn folder(&self) -> &Path {

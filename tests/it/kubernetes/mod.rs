@@ -1,5 +1,6 @@
 //! The operator on a real Kubernetes API server.
 
+mod audit;
 mod cluster;
 mod defaults;
 mod definition;
@@ -8,4 +9,5 @@ mod schema;
 mod status;
 mod tests;
 
+pub use audit::Asked;
 pub use cluster::Cluster;

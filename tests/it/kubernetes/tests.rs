@@ -3,7 +3,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::Cluster;
+use super::{Asked, Cluster};
+use crate::servers::Proxy;
 use crate::servers::killed::end_with_a_killed_process;
 use crate::servers::process::{is_alive, wait_for};
 
@@ -24,6 +25,10 @@ fn a_cluster_answers_stops_starts_again_and_leaves_nothing_behind() {
     let refused = asked.args(["get", "pods"]).output().unwrap();
     let refused = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.contains("User \"ada\" cannot list resource \"pods\""), "{refused}");
+    let requests = cluster.requests_of("ada");
+    let list = Asked { verb: "list".into(), what: "pods".into(), namespace: "default".into(), code: Some(403) };
+    assert!(requests.contains(&list), "{requests:?}");
+    assert_eq!(requests.iter().filter(|asked| asked.what == "pods").count(), 1, "{requests:?}");
 
     cluster.signal_api_server("STOP");
     let mut asked = cluster.kubectl().args(["get", "namespaces"]).stdout(Stdio::null()).spawn().unwrap();
@@ -40,6 +45,21 @@ fn a_cluster_answers_stops_starts_again_and_leaves_nothing_behind() {
     drop(cluster);
     assert!(!pids.into_iter().any(is_alive));
     assert!(!folder.exists());
+}
+
+#[test]
+fn a_user_behind_a_proxy_is_cut_off_alone() {
+    let cluster = Cluster::shared();
+    let proxy = Proxy::to(cluster.port());
+    cluster.user_through("behind", "system:masters", proxy.port());
+    let asks = || cluster.kubectl_as("behind").args(["get", "--raw", "/readyz"]).output().unwrap().status.success();
+    assert!(asks());
+    proxy.cut_after(0);
+    assert!(!asks());
+    assert_eq!(cluster.admin(&["get", "--raw", "/readyz"]), "ok");
+    proxy.pass();
+    assert!(asks());
+    assert!(cluster.requests_of("behind").iter().any(|asked| asked.what == "/readyz" && asked.code == Some(200)));
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod exit;
 mod explain;
 mod healthcheck;
 mod journal;
+mod lines;
 mod log;
 mod man;
 mod options;

@@ -12,6 +12,7 @@ use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 
 use super::exit::{Ended, Exit};
+use super::lines::Lines;
 use super::options::duration;
 use super::run::Run;
 use super::shown::{Shown, timed};
@@ -122,7 +123,8 @@ impl RunService {
         tokio::spawn(blocked_when_asked());
         let memory = MemoryMonitor::start(self.memory_warn.unwrap_or_default(), metrics.clone());
         let stop = run.process.stop.clone();
-        let (clock, spec, emf) = (run.process.clock.clone(), run.spec().to_owned(), self.metrics.is_some());
+        let (clock, spec, emf) =
+            (run.process.clock.clone(), run.spec().to_owned(), self.metrics.and_then(|_| Lines::start()));
         let shown = Shown { board, metrics: metrics.clone(), spec, emf, clock };
         let made = Made { run, metrics };
         Service::new(pace, Arc::new(made), Arc::new(shown), stop, sweep_now).run(loaded, specs).await;

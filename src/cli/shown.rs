@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::output::print;
+use super::lines::Lines;
 use crate::admin::{Board, Metrics, OrphanLine, QuarantineLine, ResourceView, SweepLine};
 use crate::clock::Clock;
 use crate::names::SessionId;
@@ -29,8 +29,8 @@ pub(super) struct Shown {
     pub(super) metrics: Arc<Metrics>,
     /// What `-f` and its like were given, for the commands that are shown.
     pub(super) spec: String,
-    /// Whether each sweep and hold is a line on standard output, in CloudWatch's embedded metric format.
-    pub(super) emf: bool,
+    /// Where each sweep and hold is a line, in CloudWatch's embedded metric format.
+    pub(super) emf: Option<Lines>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -107,9 +107,7 @@ impl Shown {
     }
 
     fn emit(&self, name: &ResourceName, figures: &[(&str, &str, serde_json::Value)], more: serde_json::Value) {
-        if !self.emf {
-            return;
-        }
+        let Some(lines) = &self.emf else { return };
         let metrics: Vec<_> = figures.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
         let mut line = json!({
             "_aws": {
@@ -127,9 +125,7 @@ impl Shown {
             line.extend(figures.iter().map(|(name, _, value)| ((*name).to_owned(), value.clone())));
             line.extend(more.clone());
         }
-        if let Err(error) = print(&format!("{line}\n")) {
-            tracing::warn!(%error, "a line of metrics could not be written");
-        }
+        lines.write(format!("{line}\n"));
     }
 }
 

@@ -99,6 +99,11 @@ fn cases() -> Vec<Case> {
             &[json!({ "serving": null, "claims": null })],
         ),
         case(
+            "give exactly one of family and service",
+            &[json!({ "family": "session", "service": null }), json!({ "family": null, "service": "session" })],
+            &[json!({ "family": "session", "service": "session" }), json!({ "family": null, "service": null })],
+        ),
+        case(
             "give matchLabels or matchExpressions",
             &[json!({ "matchLabels": labels }), json!({ "matchLabels": null, "matchExpressions": exists })],
             &[json!({ "matchLabels": null })],

@@ -223,6 +223,24 @@ fn a_runtime_that_stands_still_is_told_and_recovers() {
 }
 
 #[test]
+fn a_standard_output_that_nobody_reads_holds_nothing_up() {
+    use std::io::Write;
+    let world = orphans(1);
+    let (_unread, mut full) = std::io::pipe().unwrap();
+    // As much as a pipe holds (pipe(7)).
+    full.write_all(&[b' '; 65_536]).unwrap();
+    world.spec_file();
+    let mut service = Running::of(&world, &["--startup-delay", "0s", "--metrics", "emf"], |command| {
+        command.stdout(full);
+    });
+    for sweeps in 1..=5 {
+        service.wait("sweep", |service| service.sweeps().len() >= sweeps);
+        service.signal(Signal::HUP);
+    }
+    assert_eq!(service.stop().code(), Some(0));
+}
+
+#[test]
 fn one_off_commands_work_beside_it() {
     let mut world = World::fresh();
     world.part("schedule", "{every: 1m}");

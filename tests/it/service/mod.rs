@@ -30,8 +30,8 @@ impl Running {
         Self::of(world, args, |_| ())
     }
 
-    /// The same in an environment that the test adds to.
-    pub fn of(world: &World, args: &[&str], environment: impl FnOnce(&mut Command)) -> Self {
+    /// The same, in an environment or with a standard output that the test says.
+    pub fn of(world: &World, args: &[&str], more: impl FnOnce(&mut Command)) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let log = world.path(&format!("service-{}.log", NEXT.fetch_add(1, Ordering::SeqCst)));
         let mut command = Command::new(env!("CARGO_BIN_EXE_hygiene"));
@@ -45,7 +45,7 @@ impl Running {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).unwrap());
-        environment(&mut command);
+        more(&mut command);
         Self { child: command.spawn().unwrap(), log }
     }
 

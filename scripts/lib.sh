@@ -18,6 +18,21 @@ python_directory() {
     echo "${XDG_CACHE_HOME:-$HOME/.cache}/workspace-hygiene/python-$(sha256sum tests/requirements.txt | cut -c 1-16)"
 }
 
+# The version that the programs of Kubernetes say they have: clients look at it.
+kubernetes_ldflags() {
+    local version at=k8s.io/component-base/version
+    version=$(sed -n 's/^\tk8s.io\/kubernetes \(v[0-9.]*\).*/\1/p' tests/kubernetes/go.mod)
+    printf -- '-s -w -X %s.gitVersion=%s -X %s.gitMajor=%s -X %s.gitMinor=%s\n' $at "$version" \
+        $at "$(cut -d . -f 1 <<<"${version#v}")" $at "$(cut -d . -f 2 <<<"$version")"
+}
+
+# Where the programs of Kubernetes are that the tests run: the work of scripts/kubernetes.
+kubernetes_directory() {
+    local key
+    key=$({ cat tests/kubernetes/go.mod tests/kubernetes/go.sum && kubernetes_ldflags && uname -m; } | sha256sum | cut -c 1-16)
+    echo "${XDG_CACHE_HOME:-$HOME/.cache}/workspace-hygiene/kubernetes-$key"
+}
+
 # Removes a tree that may hold read-only directories. Never crosses into another file system.
 remove_tree() {
     [ -e "$1" ] || return 0

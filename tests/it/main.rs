@@ -12,6 +12,7 @@ mod fuse_promises;
 mod guards;
 mod image;
 mod incidents;
+mod kubernetes;
 mod model;
 mod planner;
 mod purge;

@@ -29,7 +29,7 @@ spec:
 ";
 
 /// Loads `args`, with `text` on standard input and in the variable SPEC.
-fn load(args: &[&str], text: &str, short: bool) -> Result<Vec<Loaded>, Vec<Fault>> {
+pub fn load(args: &[&str], text: &str, short: bool) -> Result<Vec<Loaded>, Vec<Fault>> {
     let options = LoadOptions {
         policy: PolicyOptions {
             allow_short_times: short,

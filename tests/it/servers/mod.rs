@@ -5,7 +5,7 @@
 mod mariadb;
 mod pgbouncer;
 mod postgres;
-mod process;
+pub mod process;
 mod proxy;
 mod tests;
 mod tls;

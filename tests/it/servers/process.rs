@@ -157,6 +157,11 @@ impl Process {
             command_line.extend([format!("--regid={NOBODY}").into(), "--clear-groups".into(), "--".into()]);
         }
         command_line.extend_from_slice(server);
+        Self::start_as_it_is(dir, &command_line)
+    }
+
+    /// The same as the user of the tests: for programs that only that user can reach.
+    pub fn start_as_it_is(dir: &Path, command_line: &[OsString]) -> Self {
         let mut watchdog = outliving("watchdog", include_str!("watchdog.sh"));
         let mut watchdog = watchdog.arg(dir).args(command_line).stdout(Stdio::piped()).spawn().unwrap();
         let (orders, mut answers) = (watchdog.stdin.take().unwrap(), BufReader::new(watchdog.stdout.take().unwrap()));

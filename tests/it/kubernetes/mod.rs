@@ -1,0 +1,11 @@
+//! The operator on a real Kubernetes API server.
+
+mod cluster;
+mod defaults;
+mod definition;
+mod rules;
+mod schema;
+mod status;
+mod tests;
+
+pub use cluster::Cluster;

@@ -42,7 +42,10 @@ pub(super) struct Logging {
 impl Log {
     /// Begins the log, above the `bars`.
     pub(super) fn begin(self, bars: &MultiProgress) -> Logging {
-        let filter = match (self.level, std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty())) {
+        let filter = match (
+            self.level,
+            std::env::var_os("RUST_LOG").and_then(|text| text.into_string().ok()).filter(|text| !text.is_empty()),
+        ) {
             (Some(level), _) => EnvFilter::default().add_directive(level.into()),
             (None, Some(text)) => EnvFilter::try_new(&text).unwrap_or_else(|error| {
                 complain(format_args!("RUST_LOG: {text}: {error}; write a level as info, or target=level; ignored"));
@@ -51,7 +54,9 @@ impl Log {
             (None, None) => EnvFilter::default().add_directive(self.usual.into()),
         };
         let quiet = QUIET.iter().map(|name| (*name, LevelFilter::WARN));
-        let filter = filter.and(Targets::new().with_default(LevelFilter::TRACE).with_targets(quiet));
+        // The client of Kubernetes warns with the whole text of an answer that it cannot read, which may be a Secret's.
+        let targets = Targets::new().with_default(LevelFilter::TRACE).with_targets(quiet);
+        let filter = filter.and(targets.with_target("kube_client", LevelFilter::OFF));
         let bars = bars.clone();
         let lines = tracing_subscriber::fmt::layer()
             .with_ansi(self.color)

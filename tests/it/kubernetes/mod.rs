@@ -1,6 +1,7 @@
 //! The operator on a real Kubernetes API server.
 
 mod cluster;
+mod controller;
 mod defaults;
 mod definition;
 mod rules;

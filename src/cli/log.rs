@@ -53,7 +53,9 @@ impl Log {
             (None, _) => EnvFilter::default().add_directive(self.usual.into()),
         };
         let quiet = QUIET.iter().map(|name| (*name, LevelFilter::WARN));
-        let filter = filter.and(Targets::new().with_default(LevelFilter::TRACE).with_targets(quiet));
+        // The client of Kubernetes warns with the whole text of an answer that it cannot read, which may be a Secret's.
+        let targets = Targets::new().with_default(LevelFilter::TRACE).with_targets(quiet);
+        let filter = filter.and(targets.with_target("kube_client", LevelFilter::OFF));
         let bars = bars.clone();
         let lines = tracing_subscriber::fmt::layer()
             .with_ansi(self.color)

@@ -6,6 +6,7 @@ mod answer;
 mod ask;
 mod bars;
 mod completions;
+mod controller;
 mod crd;
 mod exit;
 mod explain;
@@ -23,6 +24,7 @@ mod quarantine;
 mod run;
 mod secrets;
 mod service;
+mod serving;
 mod shown;
 mod status;
 mod sweep;
@@ -78,6 +80,7 @@ enum Command {
     Plan(plan::Plan),
     Sweep(sweep::Sweep),
     Run(service::RunService),
+    Controller(controller::RunController),
     Status(status::Status),
     Explain(explain::Explain),
     Approve(answer::Approve),
@@ -95,10 +98,11 @@ enum Command {
 impl Cli {
     /// Runs the command, and gives the code to exit with.
     pub fn run(self, process: Process) -> ExitCode {
-        let service = matches!(self.command, Command::Run(_));
+        let service = matches!(self.command, Command::Run(_) | Command::Controller(_));
         let run = Run::new(self.global, process, service);
         let done = match self.command {
             Command::Run(command) => block_on(command.run(run)),
+            Command::Controller(command) => block_on(command.run(run)),
             Command::Status(command) => run.block_on(command.run(&run)),
             Command::Plan(command) => run.block_on(command.run(&run)),
             Command::Sweep(command) => run.block_on(command.run(&run)),

@@ -50,6 +50,13 @@ impl Process {
     }
 }
 
+impl Process {
+    /// The name of this host: in Kubernetes the pod's.
+    pub(super) fn host(&self) -> String {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+}
+
 /// A core dump would hold the passwords of the databases. Neither the kernel nor a program it hands cores to gets one.
 fn leave_no_core() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};

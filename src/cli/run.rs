@@ -26,7 +26,7 @@ use crate::policy::{Policy, PolicyOptions, ResourceName};
 use crate::records::StateDir;
 use crate::report::plan::View;
 use crate::report::table::{Style, quoted};
-use crate::secrets::SecretKind;
+use crate::secrets::{SecretKind, Secrets};
 use crate::spec::{LoadOptions, Loaded, SpecFile, load};
 use crate::sweep::{Context, Settling, Sources, SweepError};
 
@@ -193,8 +193,12 @@ impl Run {
 
     /// The sources that one resource names.
     pub(super) fn sources(&self, policy: &Policy) -> Sources {
-        let sessions =
-            sessions::open(&policy.sessions, Arc::clone(&self.secrets) as _, Arc::clone(&self.process.clock));
+        self.sources_with(policy, Arc::clone(&self.secrets) as _)
+    }
+
+    /// The same, with the values that it names elsewhere.
+    pub(super) fn sources_with(&self, policy: &Policy, secrets: Arc<dyn Secrets>) -> Sources {
+        let sessions = sessions::open(&policy.sessions, secrets, Arc::clone(&self.process.clock));
         let containers = containers::open(policy.containers.as_ref(), &self.aws, &self.process.clock);
         let efs = policy.efs.clone().map(|efs| Arc::new(Efs::new(efs, self.aws.clone())));
         Sources { sessions, containers, efs }

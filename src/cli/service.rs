@@ -1,7 +1,6 @@
 //! `hygiene run`: the sweep as a service.
 
 use std::io::Read as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -13,13 +12,13 @@ use signal_hook::flag;
 
 use super::exit::{Ended, Exit};
 use super::lines::Lines;
-use super::options::duration;
 use super::run::Run;
+use super::serving::ServingOptions;
 use super::shown::{Shown, timed};
 use crate::act::LockWait;
-use crate::admin::{Admin, Board, MemoryMonitor, MemoryWarn, Metrics, Options, Pulse, Steps};
+use crate::admin::{Metrics, Steps};
 use crate::policy::Policy;
-use crate::service::{Pace, Parts, Service, Specs};
+use crate::service::{Parts, Service, Specs};
 use crate::stop::Stop;
 use crate::sweep::{Context, Sources};
 
@@ -43,34 +42,8 @@ step aside, and wait for the volume as --lock-timeout says.",
     override_usage = "hygiene run -f <SPEC>... [OPTIONS]"
 )]
 pub(super) struct RunService {
-    /// Change nothing on a volume before the service has run for so long
-    #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = duration)]
-    startup_delay: Duration,
-
-    /// Time between two looks for what is needed again
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
-    restore_every: Duration,
-
-    /// How many volumes are swept at once
-    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
-    concurrency: u16,
-
-    /// Where the admin server listens: /healthz, /readyz, /metrics, /status and a page for people
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
-
-    /// Time between two beats of the async runtime, by which /healthz tells whether it stands still
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
-    beat: Duration,
-
-    /// After this long without a beat /healthz answers 503
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    stale: Duration,
-
-    /// Warn when the container uses more memory than this: a size as 13Gi, or a share of its limit as 80% [default: 13/16 of
-    /// the limit, 13Gi where there is none]
-    #[arg(long, value_name = "SIZE")]
-    memory_warn: Option<MemoryWarn>,
+    #[command(flatten)]
+    serving: ServingOptions,
 
     /// Write a line for each sweep and each hold to standard output, in this format
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -106,29 +79,17 @@ impl RunService {
         );
         // After the files were looked at: one that changes in between is then read again, and not taken for what was loaded.
         let loaded = run.loaded()?;
-        let pace = Pace {
-            startup_delay: self.startup_delay,
-            restore_every: self.restore_every.max(Duration::from_millis(100)),
-            concurrency: self.concurrency.into(),
-        };
-        let (board, pulse, metrics) = (Board::new(), Pulse::new(self.beat, self.stale), Arc::new(Metrics::new()));
-        let options =
-            Options { listen: self.listen, board: board.clone(), pulse: pulse.clone(), metrics: metrics.clone() };
-        let admin = Admin::start(options);
-        let admin =
-            admin.with_context(|| format!("{} cannot be listened on; name another with --listen", self.listen))?;
-        tracing::info!(address = %admin.address(), "the admin server listens");
-        tokio::spawn(pulse.run());
+        let serving = self.serving.start()?;
         #[cfg(feature = "test-hooks")]
         tokio::spawn(blocked_when_asked());
-        let memory = MemoryMonitor::start(self.memory_warn.unwrap_or_default(), metrics.clone());
         let stop = run.process.stop.clone();
         let (clock, spec, emf) =
             (run.process.clock.clone(), run.spec().to_owned(), self.metrics.and_then(|_| Lines::start()));
+        let (board, metrics) = (Arc::clone(&serving.board), Arc::clone(&serving.metrics));
         let shown = Shown { board, metrics: metrics.clone(), spec, emf, clock };
         let made = Made { run, metrics };
-        Service::new(pace, Arc::new(made), Arc::new(shown), stop, sweep_now).run(loaded, specs).await;
-        drop((memory, admin));
+        Service::new(self.serving.pace(), Arc::new(made), Arc::new(shown), stop, sweep_now).run(loaded, specs).await;
+        drop(serving);
         Ok(Exit::Done)
     }
 }

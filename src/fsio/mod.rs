@@ -14,7 +14,7 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use rustix::fs::{Access, AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -52,6 +52,24 @@ impl Dir {
     pub fn open_root(path: &Path) -> Result<Self, FsError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(failed("open", path.as_os_str()))?;
+        Self::hold(fd, path.as_os_str())
+    }
+
+    /// Opens the volume's root at `path` below `base`, by one component after the other and never over a symlink: who can
+    /// write below `base` must not be able to lead elsewhere. Mount points on the way are the operator's own.
+    ///
+    /// # Errors
+    /// When it is not below `base`, cannot be opened, or is a symlink or no directory somewhere on the way.
+    pub fn open_root_below(base: &Path, path: &Path) -> Result<Self, FsError> {
+        let below = path.strip_prefix(base).map_err(|_| failed("open", path.as_os_str())(Errno::XDEV))?;
+        let mut fd = Self::open_root(base)?.fd;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        for component in below.components() {
+            let Component::Normal(name) = component else {
+                return Err(failed("open", path.as_os_str())(Errno::XDEV));
+            };
+            fd = rustix::fs::openat(&fd, name, flags, Mode::empty()).map_err(failed("open", path.as_os_str()))?;
+        }
         Self::hold(fd, path.as_os_str())
     }
 

@@ -129,3 +129,19 @@ fn without_openat2_nothing_else_is_opened() {
     assert_eq!(open("mounted"), Err(Errno::XDEV));
     rustix::mount::unmount(path.join("mounted"), rustix::mount::UnmountFlags::DETACH).unwrap();
 }
+
+#[test]
+fn a_root_below_another_is_reached_over_no_symlink_and_by_no_other_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("base");
+    std::fs::create_dir_all(base.join("team/volume")).unwrap();
+    std::fs::create_dir_all(folder.path().join("other/volume")).unwrap();
+    std::os::unix::fs::symlink("../other", base.join("link")).unwrap();
+    std::os::unix::fs::symlink("../../other/volume", base.join("team/last")).unwrap();
+    assert!(Dir::open_root_below(&base, &base).is_ok());
+    assert!(Dir::open_root_below(&base, &base.join("team/volume")).is_ok());
+    for path in ["link/volume", "team/last", "team/../../other", "nothing"] {
+        assert!(Dir::open_root_below(&base, &base.join(path)).is_err(), "{path}");
+    }
+    assert!(Dir::open_root_below(&base, folder.path()).is_err());
+}

@@ -76,6 +76,7 @@ impl Policy {
             suspend: spec.suspend,
             schedule,
             root,
+            beneath: None,
             efs,
             pattern,
             min_age,

@@ -48,6 +48,8 @@ pub struct Policy {
     pub schedule: Schedule,
     /// The volume's root.
     pub root: PathBuf,
+    /// What the root must lie below, without a symlink on the way; `None` where whoever wrote the spec may name any path.
+    pub beneath: Option<PathBuf>,
     /// The EFS file system behind it, where the spec names one.
     pub efs: Option<EfsPolicy>,
     /// How a directory's name yields a session id.

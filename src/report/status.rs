@@ -395,7 +395,7 @@ fn condition(kind: &str, holds: bool, reason: &str, message: &str, policy: &Poli
 }
 
 /// A condition whose status is the same as before changed when it changed before.
-fn keep_transitions(conditions: &mut [Condition], before: &[Condition]) {
+pub(crate) fn keep_transitions(conditions: &mut [Condition], before: &[Condition]) {
     for condition in conditions {
         let same = before.iter().find(|one| one.type_ == condition.type_ && one.status == condition.status);
         if let Some(same) = same {
@@ -405,7 +405,7 @@ fn keep_transitions(conditions: &mut [Condition], before: &[Condition]) {
 }
 
 /// The text, cut to so many bytes where it is longer.
-pub(super) fn cut(text: &str, most: usize) -> String {
+pub(crate) fn cut(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.into();
     }

@@ -16,12 +16,14 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::sleep;
 
+use crate::orders::Orders;
 use crate::policy::{Policy, ResourceName};
 use crate::report::status::LastState;
 use crate::spec::Loaded;
 use crate::stop::Stop;
 use crate::sweep::{Context, Sources, Swept};
-use resource::Resource;
+pub use resource::Task;
+use specs::Current;
 pub use specs::Specs;
 
 /// Time between two looks for a request to stop.
@@ -59,6 +61,9 @@ pub trait Audience: Send + Sync {
     /// A newer version of the specs could not be taken over, and the old one stays; `None` once that is mended.
     fn fault(&self, what: Option<String>);
 
+    /// A sweep begins.
+    fn begins(&self, _policy: &Policy) {}
+
     /// A sweep ended; `state` is what came of it.
     fn swept(&self, policy: &Policy, swept: &Swept, state: &LastState, took: Duration);
 
@@ -67,6 +72,46 @@ pub trait Audience: Send + Sync {
 
     /// When the next sweep is due.
     fn due(&self, policy: &Policy, state: &LastState);
+}
+
+/// What the task of one resource is given by whoever starts it.
+#[derive(Clone)]
+pub struct Wiring {
+    /// What the work is made of.
+    pub parts: Arc<dyn Parts>,
+    /// Whoever is told what happens.
+    pub audience: Arc<dyn Audience>,
+    /// Whether what the resource asks for still stands.
+    pub orders: Arc<dyn Orders>,
+}
+
+impl std::fmt::Debug for Wiring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wiring").finish_non_exhaustive()
+    }
+}
+
+/// Starts the tasks of resources, and sees to it that they do not get in each other's way.
+#[derive(Clone)]
+pub struct Host(Arc<Shared>);
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("pace", &self.0.pace).finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// A host of tasks that run at this pace.
+    pub fn new(pace: Pace) -> Self {
+        let places = Semaphore::new(pace.concurrency.max(1));
+        Self(Arc::new(Shared { pace, places, volumes: Mutex::default() }))
+    }
+
+    /// Starts the task of one resource, which sweeps it by its schedule until `stop` or [`Task::end`].
+    pub fn start(&self, loaded: Loaded, wiring: Wiring, stop: &Stop) -> Task {
+        Task::start(Arc::clone(&self.0), wiring, loaded, stop)
+    }
 }
 
 /// The loop.
@@ -82,8 +127,6 @@ pub struct Service {
 /// What the tasks of all resources share.
 struct Shared {
     pace: Pace,
-    parts: Arc<dyn Parts>,
-    audience: Arc<dyn Audience>,
     /// Sweeps at once.
     places: Semaphore,
     /// Sweeps of one volume never overlap, whichever resource they are of.
@@ -110,26 +153,20 @@ impl Service {
 
     /// Runs until asked to stop.
     pub async fn run(self, loaded: Vec<Loaded>, specs: Specs) {
-        let shared = Arc::new(Shared {
-            pace: self.pace,
-            parts: Arc::clone(&self.parts),
-            audience: Arc::clone(&self.audience),
-            places: Semaphore::new(self.pace.concurrency.max(1)),
-            volumes: Mutex::default(),
-        });
+        let host = Host::new(self.pace);
         let specs = Arc::new(specs);
-        let mut resources: BTreeMap<ResourceName, Resource> = BTreeMap::new();
-        self.take_over(&shared, &specs, &mut resources, loaded).await;
+        let mut resources: BTreeMap<ResourceName, Task> = BTreeMap::new();
+        self.take_over(&host, &specs, &mut resources, loaded).await;
         let mut next_look = tokio::time::Instant::now() + FILES;
         while !self.stop.requested() {
             sleep(TICK).await;
             if self.sweep_now.swap(false, Ordering::AcqRel) {
                 tracing::info!("asked to sweep now");
-                resources.values().for_each(Resource::sweep_now);
+                resources.values().for_each(Task::sweep_now);
             }
             if tokio::time::Instant::now() >= next_look {
                 next_look = tokio::time::Instant::now() + FILES;
-                self.look_at_files(&shared, &specs, &mut resources).await;
+                self.look_at_files(&host, &specs, &mut resources).await;
             }
         }
         tracing::info!("asked to stop");
@@ -137,12 +174,7 @@ impl Service {
         futures_util::future::join_all(ends).await;
     }
 
-    async fn look_at_files(
-        &self,
-        shared: &Arc<Shared>,
-        specs: &Arc<Specs>,
-        resources: &mut BTreeMap<ResourceName, Resource>,
-    ) {
+    async fn look_at_files(&self, host: &Host, specs: &Arc<Specs>, resources: &mut BTreeMap<ResourceName, Task>) {
         let looking = Arc::clone(specs);
         // A file on a network file system may keep whoever reads it waiting.
         let Ok(changed) = tokio::task::spawn_blocking(move || looking.changed()).await else { return };
@@ -150,7 +182,7 @@ impl Service {
             None => {}
             Some(Ok(loaded)) => {
                 self.audience.fault(None);
-                self.take_over(shared, specs, resources, loaded).await;
+                self.take_over(host, specs, resources, loaded).await;
             }
             Some(Err(why)) => {
                 tracing::warn!(why, "the specs changed and cannot be taken over; what was loaded before stays");
@@ -162,14 +194,14 @@ impl Service {
     /// Starts what is new, ends what is gone, and begins anew what changed.
     async fn take_over(
         &self,
-        shared: &Arc<Shared>,
+        host: &Host,
         specs: &Arc<Specs>,
-        resources: &mut BTreeMap<ResourceName, Resource>,
+        resources: &mut BTreeMap<ResourceName, Task>,
         loaded: Vec<Loaded>,
     ) {
         let wanted: BTreeMap<ResourceName, Loaded> =
             loaded.into_iter().map(|one| (one.policy.resource.clone(), one)).collect();
-        let stays = |name: &ResourceName, resource: &Resource| {
+        let stays = |name: &ResourceName, resource: &Task| {
             wanted.get(name).is_some_and(|loaded| loaded.resource == *resource.spec())
         };
         let gone: Vec<_> = resources.keys().filter(|name| !stays(name, &resources[*name])).cloned().collect();
@@ -184,7 +216,10 @@ impl Service {
         self.audience.loaded(&policies);
         for (name, loaded) in wanted {
             if let std::collections::btree_map::Entry::Vacant(place) = resources.entry(name) {
-                place.insert(Resource::start(Arc::clone(shared), Arc::clone(specs), loaded, &self.stop));
+                let file = loaded.file.as_ref().map(|file| PathBuf::from(file.path()));
+                let (parts, audience) = (Arc::clone(&self.parts), Arc::clone(&self.audience));
+                let orders = Arc::new(Current { specs: Arc::clone(specs), file });
+                place.insert(host.start(loaded, Wiring { parts, audience, orders }, &self.stop));
             }
         }
     }

@@ -1,6 +1,5 @@
 //! One resource of the loop.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Shared;
-use super::specs::{Current, Specs};
+use super::{Shared, Wiring};
 use crate::act::LockWait;
 use crate::api::WorkspaceHygiene;
 use crate::clock::after;
@@ -35,18 +33,24 @@ const WANTED: Duration = Duration::from_secs(1);
 const LEFT: Duration = Duration::from_secs(3);
 
 /// The task of one resource.
-pub(super) struct Resource {
+pub struct Task {
     spec: WorkspaceHygiene,
     stop: Stop,
     wake: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
-impl Resource {
-    pub(super) fn start(shared: Arc<Shared>, specs: Arc<Specs>, loaded: Loaded, stop: &Stop) -> Self {
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task").field("name", &self.spec.metadata.name).finish_non_exhaustive()
+    }
+}
+
+impl Task {
+    pub(super) fn start(shared: Arc<Shared>, wiring: Wiring, loaded: Loaded, stop: &Stop) -> Self {
         let (stop, wake) = (stop.child(), Arc::new(Notify::new()));
         let spec = loaded.resource.clone();
-        let work = Work::new(shared, specs, loaded, stop.clone(), Arc::clone(&wake));
+        let work = Work::new(shared, wiring, loaded, stop.clone(), Arc::clone(&wake));
         Self { spec, stop, wake, task: tokio::spawn(work.run()) }
     }
 
@@ -54,26 +58,29 @@ impl Resource {
         &self.spec
     }
 
-    pub(super) fn sweep_now(&self) {
+    /// Lets the next sweep come now, or right after the one that runs.
+    pub fn sweep_now(&self) {
         self.wake.notify_one();
     }
 
-    /// Asks it to stop, and waits for it.
-    pub(super) async fn end(mut self, patience: Duration) {
+    /// Asks it to stop, and waits for it; whether it came to its end. If not, a file-system call hangs and is left behind.
+    pub async fn end(mut self, patience: Duration) -> bool {
         self.stop.request();
-        if timeout(patience, &mut self.task).await.is_err() {
+        let ended = timeout(patience, &mut self.task).await.is_ok();
+        if !ended {
             tracing::warn!(name = self.spec.metadata.name, "a file-system call does not return; it is left behind");
             self.task.abort();
         }
+        ended
     }
 }
 
 /// What the task of one resource knows.
 struct Work {
     shared: Arc<Shared>,
+    wiring: Wiring,
     policy: Arc<Policy>,
     sources: Sources,
-    orders: Arc<Current>,
     stop: Stop,
     wake: Arc<Notify>,
     health: KnownHealth,
@@ -85,21 +92,19 @@ struct Work {
 }
 
 impl Work {
-    fn new(shared: Arc<Shared>, specs: Arc<Specs>, loaded: Loaded, stop: Stop, wake: Arc<Notify>) -> Self {
-        let file = loaded.file.as_ref().map(|file| PathBuf::from(file.path()));
+    fn new(shared: Arc<Shared>, wiring: Wiring, loaded: Loaded, stop: Stop, wake: Arc<Notify>) -> Self {
         let policy = Arc::new(loaded.policy);
-        let sources = shared.parts.sources(&policy);
+        let sources = wiring.parts.sources(&policy);
         let may_change = Instant::now() + shared.pace.startup_delay;
-        let orders = Arc::new(Current { specs, file });
         let (health, state) = (KnownHealth::default(), LastState::default());
-        Self { shared, policy, sources, orders, stop, wake, health, state, failures: 0, may_change }
+        Self { shared, wiring, policy, sources, stop, wake, health, state, failures: 0, may_change }
     }
 
     fn context(&self, stop: &Stop) -> Context {
         Context {
-            orders: Arc::clone(&self.orders) as _,
+            orders: Arc::clone(&self.wiring.orders),
             settling: Settling::Known(self.health.clone()),
-            ..self.shared.parts.context(&self.policy, stop)
+            ..self.wiring.parts.context(&self.policy, stop)
         }
     }
 
@@ -133,7 +138,7 @@ impl Work {
                 let now = context.clock.now();
                 due = if again { now } else { self.next(due, now) };
                 self.state.status.next_sweep_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(due));
-                self.shared.audience.due(&self.policy, &self.state);
+                self.wiring.audience.due(&self.policy, &self.state);
             }
         }
     }
@@ -168,6 +173,7 @@ impl Work {
         if self.stop.requested() {
             return false;
         }
+        self.wiring.audience.begins(&self.policy);
         let begun = Instant::now();
         let stop = self.stop.child();
         let context = self.context(&stop);
@@ -285,7 +291,7 @@ impl Work {
             tracing::info!(namespace = name.namespace, name = name.name, "no longer held");
         }
         self.state = state;
-        self.shared.audience.swept(&self.policy, &swept, &self.state, took);
+        self.wiring.audience.swept(&self.policy, &swept, &self.state, took);
     }
 
     fn failed(&mut self, why: &str) {
@@ -294,7 +300,7 @@ impl Work {
         tracing::error!(namespace = name.namespace, name = name.name, "the sweep failed: {why}");
         let now = self.context(&self.stop).clock.now();
         self.state = self.state.after_failure(&self.policy, why, now);
-        self.shared.audience.failed(&self.policy, why, &self.state);
+        self.wiring.audience.failed(&self.policy, why, &self.state);
     }
 
     /// Which quarantined workspaces are needed again; `None` where none is.

@@ -37,6 +37,11 @@ pub(super) struct Item {
 }
 
 impl Item {
+    /// An item that comes from no text, and so has no lines.
+    pub(super) fn alone(origin: &str, value: Value) -> Self {
+        Self { origin: origin.into(), source: origin.into(), value, lines: Lines::default() }
+    }
+
     /// A fault of this item. With a line the source alone says where; without one the document must be named.
     pub(super) fn fault(&self, field: &str, value: String, message: impl Into<String>) -> Fault {
         let line = self.lines.line(field);

@@ -29,6 +29,17 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Field, value and message, where it is clear what they are of.
+    pub fn told(&self) -> String {
+        let value = if self.value.is_empty() { String::new() } else { format!(": {}", Quoted(&self.value)) };
+        match self.field.as_str() {
+            "" => self.message.clone(),
+            field => format!("{field}{value}: {}", self.message),
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.origin)?;

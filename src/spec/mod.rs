@@ -15,6 +15,7 @@ mod document;
 mod fault;
 mod field;
 mod identity;
+mod object;
 mod repair;
 mod schema;
 mod source;
@@ -22,6 +23,7 @@ mod words;
 mod yaml;
 
 pub use fault::Fault;
+pub use object::judge;
 pub use source::SpecFile;
 
 /// A resource that was read, with its policy.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use tokio::runtime::Handle;
 
-use super::held::Held;
+use super::held::{Held, open_root};
 use super::observing::{Volumes, observe_and_plan, read_only};
 use super::{Context, Fresh, Observed, Sources, SweepError, new_sweep, on_own_thread};
 use crate::fsio::Dir;
@@ -34,8 +34,7 @@ struct Places {
 
 impl Places {
     fn open(policy: &Policy, context: &Context) -> Result<Self, SweepError> {
-        let root =
-            Dir::open_root(&policy.root).map_err(|source| SweepError::Root { path: policy.root.clone(), source })?;
+        let root = open_root(policy).map_err(|source| SweepError::Root { path: policy.root.clone(), source })?;
         let hygiene = Hygiene::open(&root, &policy.root)?;
         Ok(Self { hygiene, state: context.state.open(policy).map_err(SweepError::Records)? })
     }

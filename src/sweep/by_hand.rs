@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::held::Held;
+use super::held::{Held, open_root};
 use super::observing::{Volumes, observe_and_plan, walk_quarantined};
 use super::settling::settled;
 use super::{Context, Fresh, Observed, Sources, SweepError, Swept, new_sweep, on_own_thread};
@@ -33,7 +33,7 @@ pub struct Listed {
 /// When the volume or the journal cannot be read.
 pub async fn list_quarantine(policy: Arc<Policy>) -> Result<Listed, SweepError> {
     on_own_thread(move |_| {
-        let root = open_root(&policy)?;
+        let root = root_of(&policy)?;
         let Some(hygiene) = Hygiene::open(&root, &policy.root)? else { return Ok(Listed::default()) };
         let mut records = Vec::new();
         let ledger = journal::read(&hygiene.journal, |record| records.push(record.clone()))?;
@@ -197,8 +197,8 @@ fn hold(policy: &Policy, context: &Context) -> Result<Held, SweepError> {
     }
 }
 
-fn open_root(policy: &Policy) -> Result<Dir, SweepError> {
-    Dir::open_root(&policy.root).map_err(|source| SweepError::Root { path: policy.root.clone(), source })
+fn root_of(policy: &Policy) -> Result<Dir, SweepError> {
+    open_root(policy).map_err(|source| SweepError::Root { path: policy.root.clone(), source })
 }
 
 fn entries(

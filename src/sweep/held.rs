@@ -7,16 +7,24 @@ use jiff::SignedDuration;
 use super::{Context, SweepError};
 use crate::act::{Act, Acted, FreshAnswers, Lock, Service};
 use crate::clock::{self, ServerClock};
-use crate::fsio::Dir;
+use crate::fsio::{Dir, FsError};
 use crate::journal::{Journal, Ledger};
 use crate::names::{EntryId, SweepId};
 use crate::observe::volume::Hygiene;
 use crate::policy::Policy;
 
+/// Opens the volume's root, as the policy lets it be reached.
+pub(super) fn open_root(policy: &Policy) -> Result<Dir, FsError> {
+    match &policy.beneath {
+        Some(base) => Dir::open_root_below(base, &policy.root),
+        None => Dir::open_root(&policy.root),
+    }
+}
+
 /// Whether our folder is on the volume already.
 pub(super) fn has_folder(policy: &Policy) -> Result<bool, SweepError> {
     // A root that cannot be opened has its place in the plan.
-    let Ok(root) = Dir::open_root(&policy.root) else { return Ok(false) };
+    let Ok(root) = open_root(policy) else { return Ok(false) };
     Ok(Hygiene::open(&root, &policy.root)?.is_some())
 }
 
@@ -31,7 +39,7 @@ impl Held {
     /// Takes hold of the volume for changing it, making our folder where it is missing. `None` where the root cannot be
     /// read, which the plan then tells, or is empty: an empty directory may be where the volume is not mounted.
     pub(super) fn take(policy: &Policy, context: &Context) -> Result<Option<Self>, SweepError> {
-        let Ok(root) = Dir::open_root(&policy.root) else { return Ok(None) };
+        let Ok(root) = open_root(policy) else { return Ok(None) };
         let mut empty = true;
         let listed = root.for_each(|_, _| {
             empty = false;

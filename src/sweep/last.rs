@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::held::open_root;
 use super::{Context, SweepError, Swept, on_own_thread};
 use crate::fsio::Dir;
 use crate::observe::volume::Hygiene;
@@ -44,7 +45,7 @@ pub(super) fn keep_aside(policy: &Policy, context: &Context, swept: &Swept) {
 /// The state that was kept last; `None` where there is none, or none that can be read.
 fn read(policy: &Policy, context: &Context) -> Option<LastState> {
     let on_volume = || {
-        let root = Dir::open_root(&policy.root).ok()?;
+        let root = open_root(policy).ok()?;
         in_folder(&Hygiene::open(&root, &policy.root).ok()??.dir)
     };
     let aside = || in_folder(&context.state.open(policy).ok()??);

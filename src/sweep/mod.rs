@@ -20,6 +20,7 @@ pub use observing::{Observed, inspect_one};
 pub use restoring::{Returned, restore, returned};
 pub use settling::{KnownHealth, Settling};
 
+use held::open_root;
 use observing::{before_stop, not_waited_for, unless_stopped};
 
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ use tokio::runtime::Handle;
 
 use crate::act::{Acted, FreshAnswers, LockError, LockWait, Wanted, wanted};
 use crate::clock::Clock;
-use crate::fsio::{Dir, FsError};
+use crate::fsio::FsError;
 use crate::journal::JournalError;
 use crate::names::{PlanHash, SessionId, SweepId};
 use crate::observe::containers::ContainerEvidence;
@@ -227,7 +228,7 @@ pub async fn look(policy: Arc<Policy>, sources: Sources, context: Context) -> Re
 pub async fn asked_aside(policy: Arc<Policy>) -> Result<Option<Wanted>, SweepError> {
     on_own_thread(move |_| {
         let root = |source| SweepError::Root { path: policy.root.clone(), source };
-        let held = Hygiene::open(&Dir::open_root(&policy.root).map_err(root)?, &policy.root)?;
+        let held = Hygiene::open(&open_root(&policy).map_err(root)?, &policy.root)?;
         held.map_or(Ok(None), |hygiene| wanted(&hygiene.dir).map_err(root))
     })
     .await

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
+use super::held::open_root;
 use super::{Context, Sources};
 use crate::act::Condemned;
 use crate::clock::ServerClock;
@@ -56,7 +57,7 @@ pub(super) struct Volumes<'a> {
 
 /// Opens the volume for reading only, observes and plans.
 pub(super) fn read_only(policy: &Policy, sources: &Sources, context: &Context, handle: &Handle) -> Observed {
-    let root = Dir::open_root(&policy.root).map_err(|e| e.to_string());
+    let root = open_root(policy).map_err(|e| e.to_string());
     let hygiene = match &root {
         Ok(root) => Hygiene::open(root, &policy.root).map_err(|e: VolumeError| e.to_string()),
         Err(_) => Ok(None),
@@ -376,7 +377,7 @@ pub(super) fn walk_quarantined(
 /// # Errors
 /// When the root cannot be opened.
 pub fn inspect_one(policy: &Policy, context: &Context, observed: &mut Observed, index: usize) -> Result<(), FsError> {
-    let root = Dir::open_root(&policy.root)?;
+    let root = open_root(policy)?;
     let mut only = observed.plan.clone();
     only.wanted.inspections = vec![index];
     only.wanted.confirmed = 1;

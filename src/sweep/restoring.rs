@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::held::Held;
+use super::held::{Held, open_root};
 use super::observing::{before_stop, unless_stopped};
 use super::{Context, Fresh, Sources, SweepError, new_sweep, on_own_thread};
 use crate::act::{Acted, FreshAnswers, Pin, Undone};
@@ -28,7 +28,7 @@ pub async fn returned(policy: Arc<Policy>, sources: Sources, context: Context) -
         if policy.mode == Mode::Report {
             return Ok(Returned::default());
         }
-        let Ok(root) = Dir::open_root(&policy.root) else { return Ok(Returned::default()) };
+        let Ok(root) = open_root(&policy) else { return Ok(Returned::default()) };
         let Some(hygiene) = Hygiene::open(&root, &policy.root)? else { return Ok(Returned::default()) };
         let entries = restorable(&policy, &root, &hygiene)?;
         let ids: Vec<SessionId> = entries.iter().map(|(_, _, session)| session.clone()).collect();

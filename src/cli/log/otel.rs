@@ -27,7 +27,8 @@ impl Drop for Traces {
 /// there; the same where OTEL_SDK_DISABLED is true or OTEL_TRACES_EXPORTER is none.
 #[allow(clippy::disallowed_methods)] // the OTEL_ variables are those of the library, which reads them too
 pub(super) fn begin<S: Subscriber + for<'s> LookupSpan<'s>>() -> (Option<impl Layer<S>>, Option<Traces>) {
-    let set = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let set =
+        |name: &str| std::env::var_os(name).and_then(|text| text.into_string().ok()).filter(|text| !text.is_empty());
     let named =
         ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"].into_iter().any(|n| set(n).is_some());
     let off = set("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"))

@@ -62,7 +62,13 @@ impl Cluster {
     /// Applies the committed definition, and waits until clients find it.
     pub fn install_definition(&self) {
         self.admin(&["apply", "--server-side", "-f", DEFINITION]);
-        self.admin(&["wait", "--for=condition=Established", "--timeout=60s", "crd/workspacehygienes.hygiene.dev"]);
+        // kubectl fails where there is no condition at all yet.
+        wait_for("the definition to be established", || {
+            let mut wait = self.kubectl();
+            let arguments =
+                ["wait", "--for=condition=Established", "--timeout=5s", "crd/workspacehygienes.hygiene.dev"];
+            wait.args(arguments).output().unwrap().status.success()
+        });
         // The schemas that clients read are put together some seconds later.
         wait_for("the API server to explain the resource", || {
             self.kubectl().args(["explain", "workspacehygiene.spec"]).output().unwrap().status.success()

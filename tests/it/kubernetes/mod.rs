@@ -2,6 +2,7 @@
 
 mod audit;
 mod cluster;
+mod controller;
 mod defaults;
 mod definition;
 mod rules;

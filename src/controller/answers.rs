@@ -1,0 +1,154 @@
+//! What people say to a plan by an annotation. It is heard once: the answer is left where the next sweep finds it, and the
+//! annotation is taken away, so that it says nothing again after a restart, when somebody may have said otherwise since.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+
+use super::client::{Unanswered, answered};
+use super::events::Events;
+use super::watch::{Asked, OURS};
+use super::writer::MANAGER;
+use crate::api::WorkspaceHygiene;
+use crate::names::PlanHash;
+use crate::policy::Policy;
+use crate::records::AnswerKind;
+use crate::sweep::{self, Context, Sources, SweepError};
+
+/// Time between two tries where it is not known whether there is such a plan.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// An answer that is to be left.
+pub(super) struct Answering {
+    pub(super) client: Client,
+    pub(super) events: Events,
+    pub(super) uid: String,
+    pub(super) policy: Arc<Policy>,
+    pub(super) sources: Sources,
+    pub(super) context: Context,
+    pub(super) asked: Asked,
+    /// Whether another annotation drops the same plan: then this one lets nothing go, now or later.
+    pub(super) withdrawn: bool,
+}
+
+/// What an annotation says to a plan; `None` for one that says something else.
+pub(super) fn kind(what: &str) -> Option<AnswerKind> {
+    match what {
+        "approve-plan" => Some(AnswerKind::Approve),
+        "dismiss-plan" => Some(AnswerKind::Dismiss),
+        _ => None,
+    }
+}
+
+impl Answering {
+    /// Answers, and takes the annotation away; tried until it is known what came of it. Whether a sweep should follow.
+    pub(super) async fn run(self, kind: AnswerKind) -> bool {
+        let (done, action) = match kind {
+            AnswerKind::Approve => ("Approved", "Approve"),
+            AnswerKind::Dismiss => ("Dismissed", "Dismiss"),
+        };
+        let by = self.asked.by.as_deref().unwrap_or("an unknown manager");
+        let who = format!("the annotation {OURS}{}, set by {by}", self.asked.what);
+        if self.withdrawn {
+            self.events.tell(
+                true,
+                action,
+                "Withdrawn",
+                "the same plan is dismissed by another annotation, which counts",
+            );
+            self.forget().await;
+            return false;
+        }
+        let Some(hash) = hash(&self.asked.value) else {
+            let note =
+                "the annotation's value is no plan's hash: it has 32 hexadecimal digits, as status.hold.planHash";
+            self.events.tell(true, action, "NotAPlan", note);
+            self.forget().await;
+            return false;
+        };
+        loop {
+            if self.context.stop.requested() {
+                return false;
+            }
+            let context = Context { actor: format!("{who}, heard by {}", self.context.actor), ..self.context.clone() };
+            let policy = Arc::clone(&self.policy);
+            let (changes, sure) = match sweep::answer(policy, self.sources.clone(), context, kind, hash.clone()).await {
+                Ok(answered) => {
+                    let orphans = answered.answer.orphans.len();
+                    let note = format!("plan {hash} with {orphans} orphans, by {who}");
+                    tracing::info!(name = self.policy.resource.name, "{action}: {note}");
+                    self.events.tell(false, action, done, &note);
+                    (true, true)
+                }
+                Err(why) => {
+                    let sure = matches!(why, SweepError::NoSuchPlan { .. } | SweepError::NothingHeld);
+                    tracing::warn!(name = self.policy.resource.name, %why, "the annotation could not be followed");
+                    self.events.tell(true, action, "NoSuchPlan", &why.to_string());
+                    (false, sure)
+                }
+            };
+            if sure {
+                self.forget().await;
+                return changes;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Takes the annotation away, as long as it says what was heard.
+    async fn forget(&self) {
+        for _ in 0..5 {
+            match self.try_forget().await {
+                Ok(()) => return,
+                Err(error) if error.code() == Some(404) => return,
+                Err(why) => {
+                    tracing::warn!(%why, annotation = self.asked.what, "an annotation that was heard cannot be taken away");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    async fn try_forget(&self) -> Result<(), Unanswered> {
+        let name = &self.policy.resource;
+        let kind = ApiResource::erase::<WorkspaceHygiene>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &name.namespace, &kind);
+        let object = answered(api.get(&name.name)).await?;
+        let annotation = format!("{OURS}{}", self.asked.what);
+        let says = object.metadata.annotations.as_ref().and_then(|all| all.get(&annotation));
+        if object.metadata.uid.as_ref() != Some(&self.uid) || says != Some(&self.asked.value) {
+            return Ok(());
+        }
+        // Only this version: one that somebody wrote since may say something else.
+        let patch = json!({"metadata": {
+            "resourceVersion": object.metadata.resource_version,
+            "annotations": { annotation: null },
+        }});
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        answered(api.patch(&name.name, &params, &Patch::Merge(&patch))).await.map(drop)
+    }
+}
+
+fn hash(text: &str) -> Option<PlanHash> {
+    let text = text.trim().to_ascii_lowercase();
+    (text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| PlanHash::new(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_a_hash_is_one() {
+        assert_eq!(hash("90CBDD24590bd40fb95818ac1a05c1fd").unwrap().to_string(), "90cbdd24590bd40fb95818ac1a05c1fd");
+        assert!(
+            ["", "yes", "90cbdd24590bd40fb95818ac1a05c1f", "90cbdd24590bd40fb95818ac1a05c1fg"]
+                .into_iter()
+                .all(|text| hash(text).is_none())
+        );
+        assert!(kind("approve-plan") == Some(AnswerKind::Approve) && kind("sweep-requested-at").is_none());
+    }
+}

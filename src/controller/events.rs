@@ -1,0 +1,96 @@
+//! Events of events.k8s.io: what was done, and what stands in the way. They are told once and never waited for: what must be
+//! known is in status and in the journal.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use tokio::sync::mpsc;
+
+use super::client::answered;
+use crate::api::{API_VERSION, KIND};
+use crate::policy::{Policy, ResourceName};
+use crate::report::status::cut;
+use crate::sweep::Swept;
+
+/// Events that wait to be sent; what comes on top is dropped.
+const MOST: usize = 256;
+/// The longest note, in bytes: what the API server takes.
+const LONGEST: usize = 1024;
+
+/// Where events of one object go.
+#[derive(Clone)]
+pub(super) struct Events {
+    post: mpsc::Sender<(ObjectReference, Event)>,
+    about: ObjectReference,
+}
+
+/// Starts the one task that sends them, as the pod or host with this name.
+pub(super) fn start(client: Client, instance: &str) -> mpsc::Sender<(ObjectReference, Event)> {
+    let (post, mut posted) = mpsc::channel(MOST);
+    let reporter = Reporter { controller: "hygiene.dev/controller".into(), instance: Some(cut(instance, 128)) };
+    let recorder = Recorder::new(client, reporter);
+    tokio::spawn(async move {
+        while let Some((about, event)) = posted.recv().await {
+            if let Err(why) = answered(recorder.publish(&event, &about)).await {
+                tracing::warn!(%why, reason = event.reason, "an event could not be told");
+            }
+        }
+    });
+    post
+}
+
+impl Events {
+    pub(super) fn new(post: mpsc::Sender<(ObjectReference, Event)>, name: &ResourceName, uid: &str) -> Self {
+        let about = ObjectReference {
+            api_version: Some(API_VERSION.into()),
+            kind: Some(KIND.into()),
+            name: Some(name.name.clone()),
+            namespace: Some(name.namespace.clone()),
+            uid: Some(uid.into()),
+            ..ObjectReference::default()
+        };
+        Self { post, about }
+    }
+
+    /// Tells it, unless there is no room.
+    pub(super) fn tell(&self, bad: bool, action: &str, reason: &str, note: &str) {
+        let event = Event {
+            type_: if bad { EventType::Warning } else { EventType::Normal },
+            reason: reason.into(),
+            note: Some(cut(note, LONGEST)),
+            action: action.into(),
+            secondary: None,
+        };
+        if self.post.try_send((self.about.clone(), event)).is_err() {
+            tracing::debug!(reason, "an event is dropped: too many wait");
+        }
+    }
+
+    /// What a sweep did, and what held it.
+    ///
+    /// `before` is the reason of what held the sweep before: that it still does is no event.
+    pub(super) fn swept(&self, policy: &Policy, swept: &Swept, before: Option<&str>) {
+        let acted = &swept.acted;
+        let counts = [
+            ("Quarantined", acted.quarantined.len(), "moved to quarantine"),
+            ("Restored", acted.restored.len(), "put back: they are needed again"),
+            ("Purged", acted.purged.len(), "removed for good after their retention"),
+        ];
+        for (reason, count, what) in counts {
+            if count > 0 {
+                self.tell(false, "Sweep", reason, &format!("{count} workspaces {what}, by sweep {}", swept.id));
+            }
+        }
+        if let Some(error) = acted.errors.first() {
+            let note = format!("{} steps failed; the first: {}: {}", acted.errors.len(), error.step, error.message);
+            self.tell(true, "Sweep", "StepFailed", &note);
+        }
+        if let Some(hold) = &swept.observed.plan.held
+            && hold.reason.kind() == crate::plan::HoldKind::Breaker
+            && before != Some(hold.reason.word())
+        {
+            let note = format!("{}: {}", policy.root.display(), hold.cause);
+            self.tell(true, "Sweep", hold.reason.word(), &note);
+        }
+    }
+}

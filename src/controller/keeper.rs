@@ -1,0 +1,223 @@
+//! The keeper of one object, told apart by its uid: starts its task, ends it when the object or the leader changes, and hears
+//! what its annotations ask for. Whoever watches only tells it what is wanted, and never waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::answers::{self, Answering};
+use super::events::Events;
+use super::orders::{Current, Newest, Sure};
+use super::roots::{Allowed, Refusal};
+use super::told::{LONGEST_REQUEST, Told};
+use super::watch::Asked;
+use crate::api::WorkspaceHygieneStatus;
+use crate::records::AnswerKind;
+use crate::service::{Host, Parts, Task, Wiring};
+use crate::spec::Loaded;
+use crate::stop::Stop;
+use crate::sweep::Context;
+use crate::term::Term;
+
+/// How long a task may take to end; a file-system call that hangs is left behind.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The annotation that asks for a sweep.
+const SWEEP: &str = "sweep-requested-at";
+
+/// What is wanted of an object.
+#[derive(Clone)]
+pub(super) enum Wanted {
+    /// Nothing: another controller leads, or the object is going.
+    Nothing,
+    /// It is swept.
+    Sweep(Arc<Sweep>),
+    /// It is not swept, and its status says why.
+    Refused(Arc<Refused>),
+}
+
+/// An object that is swept.
+pub(super) struct Sweep {
+    pub(super) loaded: Arc<Loaded>,
+    pub(super) term: Arc<Term>,
+    pub(super) asked: Vec<Asked>,
+    /// What its status says, for the beginning of a term.
+    pub(super) status: Option<WorkspaceHygieneStatus>,
+}
+
+/// An object that is not swept.
+pub(super) struct Refused {
+    pub(super) generation: i64,
+    pub(super) refusal: Refusal,
+    pub(super) term: Arc<Term>,
+    pub(super) status: Option<WorkspaceHygieneStatus>,
+}
+
+/// What all keepers share.
+#[derive(Clone)]
+pub(super) struct Means {
+    pub(super) client: Client,
+    pub(super) host: Host,
+    pub(super) parts: Arc<dyn Parts>,
+    pub(super) allowed: Arc<Allowed>,
+    pub(super) stop: Stop,
+}
+
+/// The keeper.
+pub(super) struct Keeper {
+    pub(super) means: Means,
+    pub(super) uid: String,
+    pub(super) told: Arc<Told>,
+    pub(super) events: Events,
+    pub(super) newest: watch::Receiver<Newest>,
+    pub(super) sure: Sure,
+}
+
+/// A task that runs.
+struct Running {
+    of: Arc<Sweep>,
+    task: Task,
+    stop: Stop,
+    /// Answers that are being left.
+    answering: JoinSet<bool>,
+    heard: Vec<Asked>,
+}
+
+impl Running {
+    fn is(&self, sweep: &Sweep) -> bool {
+        let generation = |sweep: &Sweep| sweep.loaded.policy.generation;
+        generation(&self.of) == generation(sweep) && Arc::ptr_eq(&self.of.term, &sweep.term)
+    }
+}
+
+impl Keeper {
+    /// Keeps the object until nobody wants anything of it any more. Whether all tasks came to their end.
+    pub(super) async fn run(self, mut wanted: watch::Receiver<Wanted>) -> bool {
+        let mut clean = true;
+        let mut running: Option<Running> = None;
+        loop {
+            let now = wanted.borrow_and_update().clone();
+            match (&mut running, now) {
+                (Some(running), Wanted::Sweep(sweep)) if running.is(&sweep) => self.hear(running, &sweep.asked),
+                (_, now) => {
+                    if let Some(running) = running.take() {
+                        clean &= running.task.end(PATIENCE).await;
+                    }
+                    running = self.begin(now).await;
+                }
+            }
+            let gone = match &mut running {
+                None => wanted.changed().await.is_err(),
+                Some(running) => tokio::select! {
+                    changed = wanted.changed() => changed.is_err(),
+                    Some(answered) = running.answering.join_next() => {
+                        if matches!(answered, Ok(true)) {
+                            running.task.sweep_now();
+                        }
+                        false
+                    }
+                },
+            };
+            if gone {
+                if let Some(running) = running.take() {
+                    clean &= running.task.end(PATIENCE).await;
+                }
+                return clean;
+            }
+        }
+    }
+
+    async fn begin(&self, wanted: Wanted) -> Option<Running> {
+        match wanted {
+            Wanted::Nothing => None,
+            Wanted::Refused(refused) => {
+                self.told.begin(&refused.term, refused.status.clone());
+                self.told.refused(refused.generation, &refused.refusal);
+                None
+            }
+            Wanted::Sweep(sweep) => {
+                self.told.begin(&sweep.term, sweep.status.clone());
+                let (allowed, loaded) = (Arc::clone(&self.means.allowed), Arc::clone(&sweep.loaded));
+                let looked = tokio::task::spawn_blocking(move || allowed.look_at_files(&loaded.policy)).await;
+                if let Ok(Err(refusal)) = looked {
+                    self.told.refused(sweep.loaded.policy.generation, &refusal);
+                    return None;
+                }
+                Some(self.start(sweep))
+            }
+        }
+    }
+
+    fn start(&self, sweep: Arc<Sweep>) -> Running {
+        let generation = sweep.loaded.policy.generation;
+        let name = &sweep.loaded.policy.resource;
+        tracing::info!(
+            namespace = name.namespace,
+            name = name.name,
+            generation,
+            uid = self.uid,
+            "the resource is swept"
+        );
+        // Before anything runs: a request that is there already is answered by the first sweep.
+        let mut heard = Vec::new();
+        self.requests(&sweep.asked, &mut heard);
+        self.told.pending(generation);
+        let orders = Arc::new(Current { generation, newest: self.newest.clone(), sure: self.sure.clone() });
+        let wiring =
+            Wiring { parts: Arc::clone(&self.means.parts), audience: Arc::clone(&self.told) as _, orders: orders as _ };
+        let stop = self.means.stop.within(Arc::clone(&sweep.term));
+        let task = self.means.host.start((*sweep.loaded).clone(), wiring, &stop);
+        let asked = sweep.asked.clone();
+        let mut running = Running { of: sweep, task, stop, answering: JoinSet::new(), heard };
+        self.hear(&mut running, &asked);
+        running
+    }
+
+    /// Follows what is asked and was not heard yet.
+    fn hear(&self, running: &mut Running, asked: &[Asked]) {
+        running.heard.retain(|heard| asked.contains(heard));
+        if self.requests(asked, &mut running.heard) {
+            running.task.sweep_now();
+        }
+        for one in asked {
+            let Some(kind) = answers::kind(&one.what).filter(|_| !running.heard.contains(one)) else { continue };
+            running.heard.push(one.clone());
+            let dismissed = |other: &Asked| other.what == "dismiss-plan" && other.value == one.value;
+            let withdrawn = kind == AnswerKind::Approve && asked.iter().any(dismissed);
+            let policy = Arc::new(running.of.loaded.policy.clone());
+            let context = self.means.parts.context(&policy, &running.stop);
+            let answering = Answering {
+                client: self.means.client.clone(),
+                events: self.events.clone(),
+                uid: self.uid.clone(),
+                sources: self.means.parts.sources(&policy),
+                context: Context { stop: running.stop.clone(), ..context },
+                policy,
+                asked: one.clone(),
+                withdrawn,
+            };
+            running.answering.spawn(answering.run(kind));
+        }
+    }
+
+    /// Notes requests for a sweep; whether one is new.
+    fn requests(&self, asked: &[Asked], heard: &mut Vec<Asked>) -> bool {
+        let mut new = false;
+        for one in asked.iter().filter(|one| one.what == SWEEP) {
+            if heard.contains(one) {
+                continue;
+            }
+            heard.push(one.clone());
+            if one.value.chars().count() > LONGEST_REQUEST {
+                let note =
+                    "the annotation's value has more than 64 characters, for which status has no room; write a time";
+                self.events.tell(true, "Sweep", "RequestTooLong", note);
+            } else {
+                new |= self.told.request(&one.value);
+            }
+        }
+        new
+    }
+}

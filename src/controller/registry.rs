@@ -1,0 +1,299 @@
+//! All objects that are known, by uid: what is newest of each, and what is wanted of its keeper. Never waits for anything.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::Event;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::events::Events;
+use super::keeper::{Keeper, Means, Refused, Sweep, Wanted};
+use super::orders::{Newest, Sure};
+use super::roots::{Refusal, overlap};
+use super::told::Told;
+use super::watch::{News, Seen};
+use super::writer::Writer;
+use crate::api::WorkspaceHygieneStatus;
+use crate::clock::Clock;
+use crate::policy::PolicyOptions;
+use crate::report::status::cut;
+use crate::service::Audience;
+use crate::spec::{Loaded, judge};
+use crate::term::Term;
+
+/// Longest list of faults, in bytes: what a condition has room for.
+const LONGEST: usize = 1024;
+
+/// All objects.
+pub(super) struct Registry {
+    pub(super) means: Means,
+    pub(super) policy: PolicyOptions,
+    pub(super) shown: Arc<dyn Audience>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) post: mpsc::Sender<(ObjectReference, Event)>,
+    /// Statuses that are written at once.
+    pub(super) places: Arc<Semaphore>,
+    /// Whether each watch goes on without a gap.
+    pub(super) sure: Vec<Sure>,
+    pub(super) leading: Option<Arc<Term>>,
+    pub(super) entries: BTreeMap<String, Entry>,
+    pub(super) keepers: JoinSet<bool>,
+    /// Whether the task of an object that is gone did not come to its end.
+    pub(super) unclean: bool,
+}
+
+/// One object.
+pub(super) struct Entry {
+    scope: usize,
+    seen: Seen,
+    judged: Result<Arc<Loaded>, Refusal>,
+    newest: watch::Sender<Newest>,
+    wanted: watch::Sender<Wanted>,
+    told: Arc<Told>,
+    events: Events,
+}
+
+impl Entry {
+    fn root(&self) -> Option<&Path> {
+        self.judged.as_ref().ok().map(|loaded| loaded.policy.root.as_path())
+    }
+
+    /// What decides which of two that overlap stays: the older one.
+    fn age(&self) -> (Option<jiff::Timestamp>, &str) {
+        (self.seen.created, &self.seen.uid)
+    }
+}
+
+impl Registry {
+    /// Takes over what a watch tells.
+    pub(super) fn hear(&mut self, news: News) {
+        match news {
+            News::All(scope, all) => {
+                let gone = |entry: &Entry| entry.scope == scope && !all.iter().any(|seen| seen.uid == entry.seen.uid);
+                let gone: Vec<_> =
+                    self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(uid, _)| uid.clone()).collect();
+                gone.into_iter().for_each(|uid| self.remove(&uid));
+                for seen in all {
+                    self.take_over(scope, seen);
+                }
+                self.set_sure(scope, true);
+                self.show();
+            }
+            News::One(scope, seen) => {
+                if self.take_over(scope, *seen) {
+                    self.show();
+                }
+            }
+            News::Gone(scope, uid) => {
+                if self.entries.get(&uid).is_some_and(|entry| entry.scope == scope) {
+                    self.remove(&uid);
+                    self.show();
+                }
+            }
+            News::Unsure(scope, why) => {
+                tracing::warn!(why, "the watch broke; it begins anew, and until then no step is taken");
+                self.set_sure(scope, false);
+            }
+        }
+    }
+
+    fn set_sure(&self, scope: usize, sure: bool) {
+        if let Some(one) = self.sure.get(scope) {
+            one.set(sure);
+        }
+    }
+
+    /// The term in which this process leads, or none.
+    pub(super) fn lead(&mut self, term: Option<Arc<Term>>) {
+        self.leading = term;
+        let all: Vec<_> = self.entries.keys().cloned().collect();
+        all.iter().for_each(|uid| self.steer(uid));
+        self.show();
+    }
+
+    /// Lets all keepers end their tasks. Whether all came to their end.
+    pub(super) async fn end(mut self) -> bool {
+        self.entries.clear();
+        let mut clean = !self.unclean;
+        while let Some(ended) = self.keepers.join_next().await {
+            clean &= ended.unwrap_or(false);
+        }
+        clean
+    }
+
+    /// Whether the objects that are swept may be others now.
+    fn take_over(&mut self, scope: usize, seen: Seen) -> bool {
+        let newest = Newest { generation: seen.generation, deleted: seen.deleted };
+        let uid = seen.uid.clone();
+        let before = self.entries.get(&uid).and_then(Entry::root).map(PathBuf::from);
+        let changed = match self.entries.get_mut(&uid) {
+            Some(entry) => {
+                // Before all else: the sweep that runs looks here before its next step.
+                entry.newest.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+                let changed = entry.seen.generation != seen.generation;
+                entry.seen = seen;
+                changed
+            }
+            None => {
+                let entry = self.enter(scope, seen, newest);
+                self.entries.insert(uid.clone(), entry);
+                true
+            }
+        };
+        if changed && let Some(entry) = self.entries.get_mut(&uid) {
+            entry.judged = judged(&entry.seen, &self.policy, &self.means);
+        }
+        let now = self.entries.get(&uid).and_then(Entry::root).map(PathBuf::from);
+        self.steer(&uid);
+        if before != now {
+            self.steer_around(&uid, [before, now]);
+        }
+        changed
+    }
+
+    fn enter(&mut self, scope: usize, seen: Seen, newest: Newest) -> Entry {
+        let status: WorkspaceHygieneStatus = status(&seen).unwrap_or_default();
+        let (name, uid) = (seen.name.clone(), seen.uid.clone());
+        let events = Events::new(self.post.clone(), &name, &uid);
+        let (write, to_write) = watch::channel(None);
+        let writer = Writer {
+            client: self.means.client.clone(),
+            name: name.clone(),
+            uid: uid.clone(),
+            places: Arc::clone(&self.places),
+            written: seen.status.clone(),
+        };
+        tokio::spawn(writer.run(to_write));
+        let (shown, clock) = (Arc::clone(&self.shown), Arc::clone(&self.clock));
+        let told = Arc::new(Told::new(name, status, shown, clock, events.clone(), write));
+        let (newest, heard) = watch::channel(newest);
+        let (wanted, to_do) = watch::channel(Wanted::Nothing);
+        let sure = self.sure.get(scope).cloned().unwrap_or_default();
+        let keeper = Keeper {
+            means: self.means.clone(),
+            uid,
+            told: Arc::clone(&told),
+            events: events.clone(),
+            newest: heard,
+            sure,
+        };
+        self.keepers.spawn(keeper.run(to_do));
+        // Judged right after.
+        let judged = Err(Refusal { reason: "NotJudged", message: String::new() });
+        Entry { scope, seen, judged, newest, wanted, told, events }
+    }
+
+    fn remove(&mut self, uid: &str) {
+        let Some(entry) = self.entries.remove(uid) else { return };
+        entry.newest.send_modify(|newest| newest.deleted = true);
+        let name = &entry.seen.name;
+        tracing::info!(
+            namespace = name.namespace,
+            name = name.name,
+            uid,
+            "the resource is gone; its volume stays as it is"
+        );
+        if self.leading.is_some() {
+            let left = match entry.told.quarantined() {
+                Some(0) => "nothing is in quarantine on its volume".to_owned(),
+                Some(count) => format!(
+                    "{count} workspaces stay in quarantine on its volume, in .hygiene/quarantine; nothing of them is removed"
+                ),
+                None => "what is in quarantine on its volume is not known; nothing of it is removed".to_owned(),
+            };
+            entry.events.tell(false, "Delete", "Deleted", &left);
+        }
+        self.steer_around(uid, [entry.root().map(PathBuf::from), None]);
+    }
+
+    /// Others may overlap now, or not any more.
+    fn steer_around(&self, uid: &str, roots: [Option<PathBuf>; 2]) {
+        for root in roots.iter().flatten() {
+            let near = |(other, entry): (&String, &Entry)| {
+                (other != uid && entry.root().is_some_and(|other| overlap(other, root))).then(|| other.clone())
+            };
+            let near: Vec<_> = self.entries.iter().filter_map(near).collect();
+            near.iter().for_each(|other| self.steer(other));
+        }
+    }
+
+    /// Says what is wanted of an object, where that is something else than before.
+    fn steer(&self, uid: &str) {
+        let Some(entry) = self.entries.get(uid) else { return };
+        let Some(term) = self.leading.as_ref().filter(|_| !entry.seen.deleted) else {
+            entry.wanted.send_replace(Wanted::Nothing);
+            return;
+        };
+        let judged = match (&entry.judged, self.overlapping(entry)) {
+            (Ok(_), Some(refusal)) => Err(refusal),
+            (judged, _) => judged.clone(),
+        };
+        let (term, status) = (Arc::clone(term), status(&entry.seen));
+        match judged {
+            Ok(loaded) => {
+                let asked = entry.seen.asked.clone();
+                let same = matches!(&*entry.wanted.borrow(), Wanted::Sweep(now) if now.asked == asked
+                    && Arc::ptr_eq(&now.loaded, &loaded) && Arc::ptr_eq(&now.term, &term));
+                if !same {
+                    entry.wanted.send_replace(Wanted::Sweep(Arc::new(Sweep { loaded, term, asked, status })));
+                }
+            }
+            Err(refusal) => {
+                let generation = entry.seen.generation;
+                let same = matches!(&*entry.wanted.borrow(), Wanted::Refused(now) if now.generation == generation
+                    && now.refusal == refusal && Arc::ptr_eq(&now.term, &term));
+                if !same {
+                    let refused = Refused { generation, refusal, term, status };
+                    entry.wanted.send_replace(Wanted::Refused(Arc::new(refused)));
+                }
+            }
+        }
+    }
+
+    /// Of two resources whose volumes overlap the younger is refused: each would take the other's for its own.
+    fn overlapping(&self, entry: &Entry) -> Option<Refusal> {
+        let root = entry.root()?;
+        let older = |other: &&Entry| {
+            other.age() < entry.age() && other.root().is_some_and(|other| overlap(other, root)) && !other.seen.deleted
+        };
+        let other = self.entries.values().find(older)?;
+        let (ours, theirs) = (&entry.seen.name, &other.seen.name);
+        let whose = match ours.namespace == theirs.namespace {
+            true => format!("that of {}", theirs.name),
+            false => "that of a resource in another namespace".to_owned(),
+        };
+        let message =
+            format!("spec.volume.path: {} overlaps with {whose}, which is older; name another path", root.display());
+        Some(Refusal { reason: "OverlappingVolume", message })
+    }
+
+    /// Shows which objects are swept.
+    fn show(&self) {
+        let swept = |entry: &Entry| match &*entry.wanted.borrow() {
+            Wanted::Sweep(sweep) => Some(Arc::new(sweep.loaded.policy.clone())),
+            _ => None,
+        };
+        let swept: Vec<_> = self.entries.values().filter_map(swept).collect();
+        if self.sure.iter().all(Sure::get) {
+            self.shown.loaded(&swept);
+        }
+    }
+}
+
+fn status(seen: &Seen) -> Option<WorkspaceHygieneStatus> {
+    // One that an older version wrote and that does not decode is written anew.
+    serde_json::from_value(seen.status.clone()?).ok()
+}
+
+/// What the spec asks for, or why it is not followed.
+fn judged(seen: &Seen, options: &PolicyOptions, means: &Means) -> Result<Arc<Loaded>, Refusal> {
+    let mut loaded = judge(seen.object.clone(), options).map_err(|faults| {
+        let told: Vec<_> = faults.iter().map(crate::spec::Fault::told).collect();
+        Refusal { reason: "InvalidSpec", message: cut(&told.join("; "), LONGEST) }
+    })?;
+    means.allowed.bind(&mut loaded.policy)?;
+    Ok(Arc::new(loaded))
+}

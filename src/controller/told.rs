@@ -1,0 +1,155 @@
+//! What is known of one object: told by its task, shown on the page and in the metrics, and handed to its writer.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::compose;
+use super::events::Events;
+use super::roots::Refusal;
+use super::writer::Wanted;
+use crate::api::WorkspaceHygieneStatus;
+use crate::clock::Clock;
+use crate::policy::{Policy, ResourceName};
+use crate::report::status::LastState;
+use crate::service::Audience;
+use crate::sweep::Swept;
+use crate::term::Term;
+
+/// The longest value of the annotation that asks for a sweep, in characters: what status has room for.
+pub(super) const LONGEST_REQUEST: usize = 64;
+
+/// What is known of one object.
+pub(super) struct Told {
+    name: ResourceName,
+    shown: Arc<dyn Audience>,
+    clock: Arc<dyn Clock>,
+    events: Events,
+    write: watch::Sender<Wanted>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The term in which its task runs; nothing is written in another.
+    term: Arc<Term>,
+    /// The status as it was composed last.
+    status: WorkspaceHygieneStatus,
+    /// The request for a sweep that waits for one to begin, the one that a sweep runs for, and the one that was answered.
+    requested: Option<String>,
+    running: Option<String>,
+    handled: Option<String>,
+}
+
+impl Told {
+    /// What is known from the object itself.
+    pub(super) fn new(
+        name: ResourceName,
+        status: WorkspaceHygieneStatus,
+        shown: Arc<dyn Audience>,
+        clock: Arc<dyn Clock>,
+        events: Events,
+        write: watch::Sender<Wanted>,
+    ) -> Self {
+        let handled = status.last_handled_sweep_request.clone();
+        // Ended, so that nothing is written before somebody leads.
+        let term = Term::unlimited();
+        term.close();
+        let state = State { term, status, requested: None, running: None, handled };
+        Self { name, shown, clock, events, write, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, state: &State) {
+        self.write.send_replace(Some((Arc::clone(&state.term), Arc::new(state.status.clone()))));
+    }
+
+    /// In a new term what another leader wrote meanwhile is what is there.
+    pub(super) fn begin(&self, term: &Arc<Term>, status: Option<WorkspaceHygieneStatus>) {
+        let mut state = self.state();
+        if !Arc::ptr_eq(&state.term, term) {
+            state.term = Arc::clone(term);
+            if let Some(status) = status {
+                state.handled = status.last_handled_sweep_request.clone();
+                state.status = status;
+            }
+        }
+    }
+
+    /// A generation is about to be swept for the first time.
+    pub(super) fn pending(&self, generation: i64) {
+        let mut state = self.state();
+        if state.status.observed_generation != generation {
+            state.status = compose::pending(&state.status, generation, self.clock.now());
+            self.publish(&state);
+        }
+    }
+
+    /// The object is not swept.
+    pub(super) fn refused(&self, generation: i64, refusal: &Refusal) {
+        let (namespace, name) = (&self.name.namespace, &self.name.name);
+        tracing::warn!(namespace, name, reason = refusal.reason, "not swept: {}", refusal.message);
+        let mut state = self.state();
+        let status = compose::refused(&state.status, generation, refusal.reason, &refusal.message, self.clock.now());
+        state.status = status;
+        self.publish(&state);
+    }
+
+    /// A sweep is asked for by an annotation; whether that is new.
+    pub(super) fn request(&self, value: &str) -> bool {
+        let mut state = self.state();
+        let known = [&state.requested, &state.running, &state.handled];
+        let new = known.into_iter().all(|known| known.as_deref() != Some(value));
+        if new {
+            state.requested = Some(value.to_owned());
+        }
+        new
+    }
+
+    /// Directories in quarantine, as far as is known.
+    pub(super) fn quarantined(&self) -> Option<u64> {
+        self.state().status.quarantine.as_ref().map(|quarantine| quarantine.directories)
+    }
+}
+
+impl Audience for Told {
+    fn loaded(&self, _: &[Arc<Policy>]) {}
+
+    fn fault(&self, _: Option<String>) {}
+
+    fn begins(&self, policy: &Policy) {
+        let mut state = self.state();
+        if let Some(requested) = state.requested.take() {
+            state.running = Some(requested);
+        }
+        drop(state);
+        self.shown.begins(policy);
+    }
+
+    fn swept(&self, policy: &Policy, swept: &Swept, state: &LastState, took: Duration) {
+        self.shown.swept(policy, swept, state, took);
+        let before = self.state().status.hold.as_ref().map(|hold| hold.reason.clone());
+        self.events.swept(policy, swept, before.as_deref());
+        // One that stepped aside or was stopped follows again at once, and answers then.
+        if !swept.acted.stopped {
+            let mut state = self.state();
+            state.handled = state.running.take().or_else(|| state.handled.take());
+        }
+    }
+
+    fn failed(&self, policy: &Policy, why: &str, state: &LastState) {
+        self.shown.failed(policy, why, state);
+        let mut state = self.state();
+        state.handled = state.running.take().or_else(|| state.handled.take());
+    }
+
+    fn due(&self, policy: &Policy, last: &LastState) {
+        self.shown.due(policy, last);
+        let mut state = self.state();
+        state.status = compose::swept(last.status.clone(), &state.status, &self.name, state.handled.as_ref());
+        self.publish(&state);
+    }
+}

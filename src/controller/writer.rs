@@ -1,0 +1,101 @@
+//! The one writer of an object's status: the whole of it, by server-side apply, only when it changed, until it is done or
+//! something newer is to be written.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, watch};
+
+use super::client::{answered, jittered};
+use crate::api::{API_VERSION, KIND, WorkspaceHygiene, WorkspaceHygieneStatus};
+use crate::policy::ResourceName;
+use crate::term::Term;
+
+/// The field manager of everything that we apply.
+pub(super) const MANAGER: &str = "hygiene";
+/// First pause after a status could not be written, which doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// A status to be written, while the term stands in which it was made.
+pub(super) type Wanted = Option<(Arc<Term>, Arc<WorkspaceHygieneStatus>)>;
+
+/// Writes what it is told, until nobody tells any more or the object is gone.
+pub(super) struct Writer {
+    pub(super) client: Client,
+    pub(super) name: ResourceName,
+    pub(super) uid: String,
+    /// Requests at once, of all writers.
+    pub(super) places: Arc<Semaphore>,
+    /// What is there.
+    pub(super) written: Option<Value>,
+}
+
+impl Writer {
+    pub(super) async fn run(mut self, mut wanted: watch::Receiver<Wanted>) {
+        let kind = ApiResource::erase::<WorkspaceHygiene>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.name.namespace, &kind);
+        let mut pause = FIRST_PAUSE;
+        let mut in_term: Option<Arc<Term>> = None;
+        loop {
+            let newest = wanted.borrow_and_update().clone();
+            if let Some((term, status)) = newest.filter(|(term, _)| term.stands()) {
+                let Ok(status) = serde_json::to_value(&*status) else { return };
+                // Between two terms somebody else may have written.
+                if in_term.as_ref().is_some_and(|before| !Arc::ptr_eq(before, &term)) {
+                    self.written = None;
+                }
+                in_term = Some(Arc::clone(&term));
+                if self.written.as_ref() != Some(&status) {
+                    match self.apply(&api, &status).await {
+                        Ok(()) => {
+                            self.written = Some(status);
+                            pause = FIRST_PAUSE;
+                        }
+                        Err(Failed::Gone) => return,
+                        Err(Failed::Again(why)) => {
+                            // What is there now is not known: a request that was not answered may have been done.
+                            self.written = None;
+                            let (namespace, name) = (&self.name.namespace, &self.name.name);
+                            tracing::warn!(namespace, name, why, "the status cannot be written; it is tried again");
+                            // Something newer may come meanwhile; nobody left to tell it means that this is the last try.
+                            if matches!(tokio::time::timeout(jittered(pause), wanted.changed()).await, Ok(Err(_))) {
+                                return;
+                            }
+                            pause = (pause * 2).min(LONGEST_PAUSE);
+                            if term.stands() {
+                                continue;
+                            }
+                        }
+                    }
+                }
+            }
+            if wanted.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn apply(&self, api: &Api<DynamicObject>, status: &Value) -> Result<(), Failed> {
+        let Ok(_place) = self.places.acquire().await else { return Err(Failed::Gone) };
+        // With the uid: an object of the same name that was made since is another one.
+        let metadata = json!({"name": self.name.name, "namespace": self.name.namespace, "uid": self.uid});
+        let body = json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status});
+        let params = PatchParams::apply(MANAGER).force();
+        match answered(api.patch_status(&self.name.name, &params, &Patch::Apply(&body))).await {
+            Ok(_) => Ok(()),
+            // A status that conflicts is forced; what is left of conflicts is the uid.
+            Err(error) if matches!(error.code(), Some(404 | 409)) => Err(Failed::Gone),
+            Err(error) => Err(Failed::Again(error.to_string())),
+        }
+    }
+}
+
+enum Failed {
+    Gone,
+    Again(String),
+}

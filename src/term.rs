@@ -1,0 +1,79 @@
+//! A time during which this process may act. It ends by itself, by a clock that also runs while the process or the machine
+//! stands still, and a term that ended never begins again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+
+/// A term, until a time of the machine's uptime (CLOCK_BOOTTIME). Whoever shares it sees its end at the same moment.
+#[derive(Debug)]
+pub struct Term {
+    /// Its end, in milliseconds of uptime.
+    end: AtomicU64,
+    over: AtomicBool,
+}
+
+impl Term {
+    /// A term until `end`, by the machine's uptime.
+    pub fn until(end: Duration) -> Arc<Self> {
+        Arc::new(Self { end: AtomicU64::new(millis(end)), over: AtomicBool::new(false) })
+    }
+
+    /// A term that ends only when it is closed.
+    pub fn unlimited() -> Arc<Self> {
+        Self::until(Duration::MAX)
+    }
+
+    /// Whether this process may still act.
+    pub fn stands(&self) -> bool {
+        if self.over.load(Ordering::Acquire) {
+            return false;
+        }
+        let end = self.end.load(Ordering::Acquire);
+        if end != u64::MAX && millis(SystemClock.uptime()) >= end {
+            self.close();
+            return false;
+        }
+        true
+    }
+
+    /// Lets it end later; whether it still stood, so that this counts.
+    pub fn extend(&self, end: Duration) -> bool {
+        if !self.stands() {
+            return false;
+        }
+        self.end.fetch_max(millis(end), Ordering::AcqRel);
+        // It may have been closed meanwhile, and then stays so.
+        self.stands()
+    }
+
+    /// Ends it now.
+    pub fn close(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_term_ends_by_itself_and_a_late_extension_does_not_bring_it_back() {
+        let now = SystemClock.uptime();
+        let term = Term::until(now + Duration::from_millis(80));
+        assert!(term.stands() && term.extend(now + Duration::from_millis(120)));
+        std::thread::sleep(Duration::from_millis(150));
+        assert!(!term.extend(now + Duration::from_secs(3600)), "it had ended before anybody looked");
+        assert!(!term.stands());
+        let unlimited = Term::unlimited();
+        assert!(unlimited.stands() && unlimited.extend(Duration::ZERO));
+        unlimited.close();
+        assert!(!unlimited.extend(Duration::MAX) && !unlimited.stands());
+    }
+}

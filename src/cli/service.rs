@@ -3,7 +3,6 @@
 use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -98,6 +97,7 @@ impl RunService {
 #[cfg(feature = "test-hooks")]
 async fn blocked_when_asked() {
     use std::sync::atomic::Ordering;
+    use std::time::Duration;
     let asked = Arc::new(AtomicBool::new(false));
     if flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&asked)).is_err() {
         return;

@@ -163,6 +163,8 @@ fn the_api_server_and_the_command_line_read_the_same_spec() {
     let judged = TestRunner::new(config).run(&(any_spec(), any::<bool>()), |((spec, is_odd), flow)| {
         let mut resource = minimal(&namespace, "collab");
         resource["spec"] = spec;
+        // In a block of text that begins with a tab, the tab may be taken for indentation, which YAML does not allow.
+        let flow = flow || resource.to_string().contains("\\t");
         let yaml = if flow { as_flow(&resource) } else { serde_saphyr::to_string(&resource).unwrap() };
         let loaded = crate::spec::load(&["-"], &yaml, false);
         match created(&access, &namespace, &yaml) {
@@ -179,7 +181,6 @@ fn the_api_server_and_the_command_line_read_the_same_spec() {
                     prop_assert_eq!(&loaded[0].resource.spec, &typed.spec);
                 }
             }
-            // Two readers of YAML differ about characters that nobody types; what is refused does no harm.
             // Two readers of YAML differ about characters that nobody types; what is refused does no harm.
             Err(refused) if refused.message.contains("yaml: ") => {}
             Err(refused) => {

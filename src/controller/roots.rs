@@ -126,14 +126,15 @@ impl Allowed {
             ),
         })?;
         let beneath = root.path.clone();
-        if let StorePolicy::Sqlite { path } = &policy.sessions.store
-            && self.root_of(namespace, path).is_none()
-        {
-            return Err(sessions_refused(format!(
-                "{} is not below a root that is for namespace {namespace}; in a controller that several share, a file must be \
-                 below one of --volume-root",
-                path.display()
-            )));
+        if let StorePolicy::Sqlite { path, beneath } = &mut policy.sessions.store {
+            let Some(root) = self.root_of(namespace, path) else {
+                return Err(sessions_refused(format!(
+                    "{} is not below a root that is for namespace {namespace}; in a controller that several share, a file must be \
+                     below one of --volume-root",
+                    path.display()
+                )));
+            };
+            *beneath = Some(root.path.clone());
         }
         self.may_ask(policy)?;
         policy.beneath = Some(beneath);
@@ -146,12 +147,13 @@ impl Allowed {
         self.roots.iter().filter(fits).max_by_key(|root| root.path.components().count())
     }
 
-    /// Looks at the files that the resource names. Asks the file system, which may keep whoever asks waiting.
+    /// Looks at the files that the resource names, so that what is wrong with them is told at once: the store itself follows no
+    /// symlink at any opening. Asks the file system, which may keep whoever asks waiting.
     ///
     /// # Errors
-    /// A database file is opened by its path: a symlink on it could lead to somebody else's.
+    /// A symlink could lead to somebody else's file.
     pub fn look_at_files(&self, policy: &Policy) -> Result<(), Refusal> {
-        let StorePolicy::Sqlite { path } = &policy.sessions.store else { return Ok(()) };
+        let StorePolicy::Sqlite { path, .. } = &policy.sessions.store else { return Ok(()) };
         let Some(root) = self.root_of(&policy.resource.namespace, path) else { return Ok(()) };
         let (real, base) = (std::fs::canonicalize(path), std::fs::canonicalize(&root.path));
         match (real, base, path.strip_prefix(&root.path)) {

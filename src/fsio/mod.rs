@@ -3,20 +3,22 @@
 
 mod error;
 mod facts;
+mod files;
+mod moves;
 #[cfg(test)]
 mod tests;
 
 pub use error::{FsError, printable};
 pub use facts::{Facts, Kind};
+pub use files::{cut_file, sync_file, write_all};
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
-use rustix::fs::{Access, AtFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, RawDir, ResolveFlags};
 use rustix::io::Errno;
 
 use error::failed;
@@ -38,9 +40,6 @@ const NEVER_OUTSIDE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_XDEV)
     .union(ResolveFlags::NO_MAGICLINKS);
-/// The mode of a directory that only keeps a name free for the rename that follows: with the sticky bit, which nobody sets
-/// on a directory of their own alone, so that one that a killed process left is known again.
-const PLACEHOLDER: Mode = Mode::RWXU.union(Mode::SVTX);
 /// Large enough that a directory page of a network file system fits (the Linux NFS client reads up to 1 MiB).
 const DIRENT_BUFFER: usize = 64 * 1024;
 
@@ -270,149 +269,6 @@ impl Dir {
         self.open_dir(name)
     }
 
-    /// Opens the file `name` for reading and writing, making it with mode 0600 where it is missing.
-    ///
-    /// # Errors
-    /// When the call fails, or a symlink or mount is in the way.
-    pub fn open_file(&self, name: &OsStr) -> Result<std::fs::File, FsError> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        self.open(name, flags, Mode::RUSR | Mode::WUSR).map(Into::into).map_err(failed("open", name))
-    }
-
-    /// Makes the file `name` with mode 0600 and opens it for writing.
-    ///
-    /// # Errors
-    /// When the call fails, also when the name exists.
-    pub fn create_file(&self, name: &OsStr) -> Result<std::fs::File, FsError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        self.open(name, flags, Mode::RUSR | Mode::WUSR).map(Into::into).map_err(failed("create", name))
-    }
-
-    /// Reads the file `name`, or `None` where there is none.
-    ///
-    /// # Errors
-    /// When it cannot be read, is no regular file, or is longer than `limit` bytes.
-    pub fn read_file(&self, name: &OsStr, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
-        // NONBLOCK, so that a FIFO put in place of our file cannot hang us.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let fd = match self.open(name, flags, Mode::empty()) {
-            Ok(fd) => fd,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(failed("open", name)(errno)),
-        };
-        let stat = rustix::fs::fstat(&fd).map_err(failed("fstat", name))?;
-        if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
-            return Err(failed("read", name)(Errno::INVAL));
-        }
-        let mut content = Vec::new();
-        std::fs::File::from(fd)
-            .take(limit + 1)
-            .read_to_end(&mut content)
-            .map_err(|e| failed("read", name)(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
-        if content.len() as u64 > limit { Err(failed("read", name)(Errno::FBIG)) } else { Ok(Some(content)) }
-    }
-
-    /// Writes `content` into the new file `name` and makes both durable.
-    ///
-    /// # Errors
-    /// When any call fails; the file may then exist in part.
-    pub fn write_new(&self, name: &OsStr, content: &[u8]) -> Result<(), FsError> {
-        let mut file = self.create_file(name)?;
-        write_all(&mut file, name, content)?;
-        rustix::fs::fsync(&file).map_err(failed("fsync", name))?;
-        self.sync()
-    }
-
-    /// Replaces the file `name` by `content` as a whole: a reader sees the old one or the new one.
-    ///
-    /// # Errors
-    /// When any call fails; the old content is then still in place.
-    pub fn replace_file(&self, name: &OsStr, content: &[u8]) -> Result<(), FsError> {
-        let mut fresh = name.to_owned();
-        fresh.push(".new");
-        match self.unlink(&fresh) {
-            Ok(()) => {}
-            Err(e) if e.errno == Errno::NOENT => {}
-            Err(e) => return Err(e),
-        }
-        self.write_new(&fresh, content)?;
-        rustix::fs::renameat(&self.fd, fresh.as_os_str(), &self.fd, name).map_err(failed("rename", name))?;
-        self.sync()
-    }
-
-    /// Moves `name` to `to_name` in `to`. Silently replaces an empty directory of that name: only for a target folder
-    /// nobody else writes to.
-    ///
-    /// # Errors
-    /// When the call fails; on a network file system that does not mean it did not happen.
-    pub fn rename(&self, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<(), FsError> {
-        one_component(name)
-            .and_then(|()| one_component(to_name))
-            .and_then(|()| rustix::fs::renameat(&self.fd, name, &to.fd, to_name))
-            .map_err(failed("rename", name))
-    }
-
-    /// Moves `name` to `to_name` in `to`, never over an entry that exists.
-    ///
-    /// File systems without `RENAME_NOREPLACE` (EFS answers EINVAL) get an empty directory made under the target name
-    /// first, which fails if the name exists, and the rename over it, which fails if anything was put inside since.
-    ///
-    /// # Errors
-    /// EEXIST when the target exists; otherwise as [`Self::rename`].
-    pub fn rename_new(&self, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<(), FsError> {
-        one_component(name).and_then(|()| one_component(to_name)).map_err(failed("rename", name))?;
-        match rustix::fs::renameat_with(&self.fd, name, &to.fd, to_name, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS) => self.rename_over_placeholder(name, to, to_name),
-            other => other.map_err(failed("rename", name)),
-        }
-    }
-
-    /// Removes the empty directory that a killed process left under `name`, where it meant to move something next. Whatever
-    /// else is there stays: a directory that somebody else made, or put something into.
-    ///
-    /// # Errors
-    /// When it cannot be found out, or a call fails.
-    pub fn remove_placeholder(&self, name: &OsStr) -> Result<(), FsError> {
-        let us = rustix::process::geteuid().as_raw();
-        let left = self.find(name)?.filter(|facts| facts.kind == Kind::Directory && facts.uid == us);
-        if left.is_none_or(|facts| facts.mode != PLACEHOLDER.bits()) {
-            return Ok(());
-        }
-        match self.remove_dir(name) {
-            Err(e) if !matches!(e.errno, Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Err(e),
-            _ => Ok(()),
-        }
-    }
-
-    /// Moves the file `name` to `to_name` in `to`, never over an entry that exists. A crash in between leaves both names.
-    ///
-    /// # Errors
-    /// EEXIST when the target exists; otherwise when a call fails.
-    pub fn rename_file_new(&self, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<(), FsError> {
-        one_component(name)
-            .and_then(|()| one_component(to_name))
-            .and_then(|()| rustix::fs::linkat(&self.fd, name, &to.fd, to_name, AtFlags::empty()))
-            .map_err(failed("link", name))?;
-        self.unlink(name)
-    }
-
-    fn rename_over_placeholder(&self, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<(), FsError> {
-        one_component(to_name)
-            .and_then(|()| rustix::fs::mkdirat(&to.fd, to_name, PLACEHOLDER))
-            .map_err(failed("mkdir", to_name))?;
-        match rustix::fs::renameat(&self.fd, name, &to.fd, to_name) {
-            Ok(()) => Ok(()),
-            Err(Errno::NOTEMPTY) => Err(failed("rename", name)(Errno::EXIST)),
-            Err(errno) => {
-                // rmdir removes our placeholder only while it is empty; the rename's own error is the one to report.
-                if let Err(e) = to.remove_dir(to_name) {
-                    tracing::warn!(error = %e, "a placeholder directory was left behind");
-                }
-                Err(failed("rename", name)(errno))
-            }
-        }
-    }
-
     /// Unlinks `name`, which is no directory; a symlink is removed, not followed.
     ///
     /// # Errors
@@ -493,33 +349,6 @@ fn read_entries(fd: BorrowedFd<'_>, mut each: impl FnMut(&OsStr, Option<Kind>, u
         }
     }
     Ok(())
-}
-
-/// Writes all of `content` to `file`, called `name` in errors.
-///
-/// # Errors
-/// When a write fails; the file may then hold a part.
-pub fn write_all(file: &mut std::fs::File, name: &OsStr, content: &[u8]) -> Result<(), FsError> {
-    file.write_all(content).map_err(|e| failed("write", name)(Errno::from_io_error(&e).unwrap_or(Errno::IO)))
-}
-
-/// Makes what was written to `file` durable.
-///
-/// # Errors
-/// When the call fails.
-pub fn sync_file(file: &std::fs::File, name: &OsStr) -> Result<(), FsError> {
-    rustix::fs::fsync(file).map_err(failed("fsync", name))
-}
-
-/// Cuts `file` back to `length` bytes, and goes on writing there.
-///
-/// # Errors
-/// When a call fails.
-pub fn cut_file(file: &std::fs::File, name: &OsStr, length: u64) -> Result<(), FsError> {
-    rustix::fs::ftruncate(file, length)
-        .and_then(|()| rustix::fs::seek(file, rustix::fs::SeekFrom::Start(length)))
-        .map(drop)
-        .map_err(failed("ftruncate", name))
 }
 
 /// Refuses what is not the name of one entry, before the kernel sees it.

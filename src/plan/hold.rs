@@ -126,7 +126,7 @@ reasons! {
     NestedVolume = "NestedVolume", Breaker, Approval;
     /// What was moved was not what had been inspected.
     NotTheSame = "NotTheSame", Breaker, Approval;
-    /// The service turned unhealthy while something was being taken away, in several sweeps one after the other.
+    /// The service was not well when something was to be taken away, in several sweeps one after the other.
     ServiceSuffers = "ServiceSuffers", Breaker, Approval;
     /// More orphans than `maxOrphans`.
     TooManyOrphans = "TooManyOrphans", Breaker, Approval;

@@ -197,6 +197,8 @@ pub enum StorePolicy {
     Sqlite {
         /// The database file.
         path: PathBuf,
+        /// What it must lie below, without a symlink on the way; `None` where whoever wrote the spec may name any path.
+        beneath: Option<PathBuf>,
     },
     /// A PostgreSQL server.
     Postgres(ServerPolicy),

@@ -23,7 +23,9 @@ pub(super) struct Place<'a> {
 
 pub(super) fn convert(spec: &api::SessionsSpec, place: Place<'_>, faults: &mut Faults) -> Option<SessionPolicy> {
     let store = match (&spec.sqlite, &spec.postgres, &spec.mysql) {
-        (Some(sqlite), ..) => database_file(&sqlite.path, place, faults).map(|path| StorePolicy::Sqlite { path }),
+        (Some(sqlite), ..) => {
+            database_file(&sqlite.path, place, faults).map(|path| StorePolicy::Sqlite { path, beneath: None })
+        }
         (_, Some(postgres), _) => server("spec.sessions.postgres", postgres, place, faults).map(StorePolicy::Postgres),
         (.., Some(mysql)) => server("spec.sessions.mysql", mysql, place, faults).map(StorePolicy::Mysql),
         (None, None, None) => {

@@ -41,7 +41,7 @@ pub struct Memory {
     /// How far the file server's clock is ahead of the host's that swept last, in seconds.
     #[serde(default)]
     pub server_ahead_seconds: i64,
-    /// Sweeps, one after the other, in which the service turned unhealthy while something was being taken away.
+    /// Sweeps, one after the other, in which the service was not well when something was to be taken away.
     #[serde(skip_serializing_if = "is_none", default)]
     pub closures: u32,
     /// How far the database had come when the watch was last written down.

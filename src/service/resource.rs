@@ -25,7 +25,7 @@ const HEALTH: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// Longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-/// How long a sweep may take to step aside for what is needed again.
+/// How long others may take to give the volume free: a sweep that steps aside for what is needed again, or a command by hand.
 const ASIDE: LockWait = LockWait { timeout: Duration::from_secs(30), asks: false };
 /// Time between two looks, in a sweep, for somebody who waits for the volume.
 const WANTED: Duration = Duration::from_secs(1);
@@ -176,9 +176,12 @@ impl Work {
         self.wiring.audience.begins(&self.policy);
         let begun = Instant::now();
         let stop = self.stop.child();
-        let context = self.context(&stop);
+        // Whoever has the volume for a moment, as for a restore by hand, is no failure.
+        let context = Context { lock: ASIDE, ..self.context(&stop) };
         let (policy, sources) = (Arc::clone(&self.policy), self.sources.clone());
         let only_looks = Instant::now() < self.may_change;
+        // What writes nothing holds no lock, so that nobody waits for it.
+        let holds_lock = !only_looks && self.policy.mode == Mode::Enforce;
         let mut sweeping = JoinSet::new();
         sweeping.spawn(async move {
             if only_looks {
@@ -200,7 +203,7 @@ impl Work {
                         stop.request();
                     }
                 }
-                () = sleep_until(next_wanted), if !left => {
+                () = sleep_until(next_wanted), if holds_lock && !left => {
                     next_wanted = Instant::now() + WANTED;
                     left = self.is_wanted(&mut known).await;
                     if left {

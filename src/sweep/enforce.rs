@@ -86,8 +86,8 @@ pub(super) fn enforce(
         latch(&mut act, &mut records, &observed, Some((HoldReason::NotTheSame, &why)));
     } else if let Some(why) = act.acted.paused.clone().filter(|_| records.memory.closures >= CLOSURES) {
         let why = format!(
-            "the service turned unhealthy while something was being taken away, in {CLOSURES} sweeps one after the other; the \
-             last time {why}"
+            "the service was not well when something was to be taken away, in {CLOSURES} sweeps one after the other; the last \
+             time {why}"
         );
         latch(&mut act, &mut records, &observed, Some((HoldReason::ServiceSuffers, &why)));
         records.memory.closures = 0;
@@ -179,7 +179,7 @@ fn latch(act: &mut Act<'_>, records: &mut Records, observed: &Observed, happened
     }
 }
 
-/// How many sweeps in a row the service has turned unhealthy in by now, while something was being taken away. One that took
+/// In how many sweeps in a row, by now, the service was not well when something was to be taken away. One that took
 /// something away and left it well ends the row; one that took nothing says nothing.
 fn closures_after(policy: &Policy, acted: &Acted, before: u32, now: Timestamp) -> u32 {
     match &acted.paused {

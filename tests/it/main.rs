@@ -14,6 +14,7 @@ mod image;
 mod incidents;
 mod kubernetes;
 mod model;
+mod mutants;
 mod planner;
 mod purge;
 mod servers;

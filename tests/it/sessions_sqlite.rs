@@ -83,7 +83,7 @@ pub fn store_at(path: &Path, change: impl FnOnce(&mut SessionPolicy)) -> Sqlite 
 
 pub fn policy(path: &Path) -> SessionPolicy {
     SessionPolicy {
-        store: StorePolicy::Sqlite { path: path.into() },
+        store: StorePolicy::Sqlite { path: path.into(), beneath: None },
         live_query: "select id from session where deleted_at is null".into(),
         live_by_id_query: None,
         freshness_query: None,

@@ -56,7 +56,7 @@ pub async fn read(store: &Arc<dyn SessionStore>) -> Reading<LiveSessions> {
 /// The store a policy names.
 pub fn open(policy: &SessionPolicy, secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>) -> Arc<dyn SessionStore> {
     match &policy.store {
-        StorePolicy::Sqlite { path } => Arc::new(Sqlite::new(path.clone(), policy.clone(), clock)),
+        StorePolicy::Sqlite { path, .. } => Arc::new(Sqlite::new(path.clone(), policy.clone(), clock)),
         StorePolicy::Postgres(server) => {
             Arc::new(Server::new(Postgres, server.clone(), policy.clone(), secrets, clock))
         }

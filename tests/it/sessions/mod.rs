@@ -171,7 +171,7 @@ impl Database {
     pub fn store(&self, change: impl FnOnce(&mut SessionPolicy)) -> Arc<dyn SessionStore> {
         let mut policy = SessionPolicy {
             store: match self.engine {
-                Engine::Sqlite => StorePolicy::Sqlite { path: self.file() },
+                Engine::Sqlite => StorePolicy::Sqlite { path: self.file(), beneath: None },
                 Engine::Postgres => StorePolicy::Postgres(self.server_policy()),
                 Engine::MariaDb => StorePolicy::Mysql(self.server_policy()),
             },

@@ -35,7 +35,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    fn new(timeout: Duration) -> Self {
+    pub(super) fn new(timeout: Duration) -> Self {
         Self {
             started: monotonic(),
             timeout: timeout.min(LONGEST),

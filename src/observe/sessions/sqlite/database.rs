@@ -35,18 +35,32 @@ pub(super) struct Database {
     call: Arc<Call>,
 }
 
+/// What becomes of a path with a symlink in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Symlinks {
+    /// It is followed.
+    Followed,
+    /// The file is not opened.
+    Refused,
+}
+
 impl Database {
     /// Opens the file at `path` as it is now and fixes the snapshot.
-    pub(super) fn open(path: &Path, call: &Arc<Call>, file_system: FileSystemOf) -> Result<Self, Fault> {
+    pub(super) fn open(
+        path: &Path,
+        call: &Arc<Call>,
+        file_system: FileSystemOf,
+        symlinks: Symlinks,
+    ) -> Result<Self, Fault> {
         call.doing("opening spec.sessions.sqlite.path");
         let found = File::look(path)?;
         let unreadable = |why: String| Fault::Unreadable { path: path.into(), why };
         let remote = file::not_known_to_be_local(file_system(path).map_err(|e| unreadable(e.to_string()))?);
         let owner = found.owner_locked_out(path, rustix::process::geteuid().as_raw());
-        if (remote.is_some() || owner.is_some()) && is_wal(path) {
+        if (remote.is_some() || owner.is_some()) && is_wal(path, symlinks) {
             return Err(refuse_wal(path, remote, owner));
         }
-        let connection = Connection::open_with_flags(path, flags()).map_err(|e| unreadable(what(&e)))?;
+        let connection = Connection::open_with_flags(path, flags(symlinks)).map_err(|e| unreadable(what(&e)))?;
         let mut database = Self { connection, path: path.into(), identity: found.identity, call: Arc::clone(call) };
         let tables = database.begin().map_err(|error| database.fault("reading spec.sessions.sqlite.path", error))?;
         if tables == 0 {
@@ -146,14 +160,19 @@ impl Database {
     }
 }
 
-fn flags() -> OpenFlags {
-    OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX
+fn flags(symlinks: Symlinks) -> OpenFlags {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    match symlinks {
+        Symlinks::Followed => flags,
+        // SQLite looks at each part of the path itself, at the moment it opens the file.
+        Symlinks::Refused => flags | OpenFlags::SQLITE_OPEN_NOFOLLOW,
+    }
 }
 
 /// Whether the database is in WAL mode, found out without making the files that WAL needs: with `nolock` SQLite reads
 /// the header and then declines WAL. Any other answer is left to the real connection, which finds the same again.
-fn is_wal(path: &Path) -> bool {
-    let flags = flags() | OpenFlags::SQLITE_OPEN_URI;
+fn is_wal(path: &Path, symlinks: Symlinks) -> bool {
+    let flags = flags(symlinks) | OpenFlags::SQLITE_OPEN_URI;
     let Ok(probe) = Connection::open_with_flags(file::uri(path, "nolock=1"), flags) else { return false };
     let read = probe.query_row("select count(*) from sqlite_schema", [], |_| Ok(()));
     read.is_err_and(|error| error.sqlite_error_code() == Some(ffi::ErrorCode::CannotOpen))

@@ -16,6 +16,8 @@ pub(super) enum Fault {
     Missing { path: PathBuf },
     #[error("spec.sessions.sqlite.path: {path} cannot be opened ({why}); let this user read the file and search its directories", path = path.display())]
     Unreadable { path: PathBuf, why: String },
+    #[error("spec.sessions.sqlite.path: {path} leads over a symlink, which could lead to another namespace's file; name the file itself", path = path.display())]
+    Symlink { path: PathBuf },
     #[error("spec.sessions.sqlite.path: {path} is {what}, not a database; name the database file itself", path = path.display())]
     NotAFile { path: PathBuf, what: &'static str },
     #[error("spec.sessions.sqlite.path: {path} is empty (0 bytes), so it holds no sessions table; correct the path, or restore the database", path = path.display())]

@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -40,6 +40,25 @@ impl fmt::Display for Identity {
             None => Ok(()),
         }
     }
+}
+
+/// Where `path` is, which lies below `base`, without a symlink between the two: `base` itself is the operator's, and may be
+/// reached over one.
+pub(super) fn below(base: &Path, path: &Path) -> Result<PathBuf, Fault> {
+    let unreadable = |error: io::Error| Fault::Unreadable { path: path.into(), why: error.to_string() };
+    let parts = path.strip_prefix(base).map_err(|_| Fault::Symlink { path: path.into() })?;
+    let mut real = fs::canonicalize(base).map_err(unreadable)?;
+    for part in parts.components() {
+        let Component::Normal(part) = part else { return Err(Fault::Symlink { path: path.into() }) };
+        real.push(part);
+        match fs::symlink_metadata(&real) {
+            Ok(facts) if facts.is_symlink() => return Err(Fault::Symlink { path: path.into() }),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Fault::Missing { path: path.into() }),
+            Err(error) => return Err(unreadable(error)),
+        }
+    }
+    Ok(real)
 }
 
 /// What is known of a database file before it is opened.

@@ -34,9 +34,9 @@ use super::answers::AnswerFault;
 use crate::clock::Clock;
 use crate::names::SessionId;
 use crate::observe::{LiveSessions, Reading};
-use crate::policy::SessionPolicy;
+use crate::policy::{SessionPolicy, StorePolicy};
 use call::Call;
-use database::Database;
+use database::{Database, Symlinks};
 use fault::Fault;
 use file::{FileSystemOf, Identity};
 use query::ById;
@@ -67,7 +67,7 @@ struct Proof {
 }
 
 impl Sqlite {
-    /// A store that reads the database file at `path`. Nothing is opened before the first call.
+    /// A store that reads the database file at `path`, as `policy` lets it be reached. Nothing is opened before the first call.
     pub fn new(path: PathBuf, policy: SessionPolicy, clock: Arc<dyn Clock>) -> Self {
         Self::on(path, policy, clock, file::file_system)
     }
@@ -120,10 +120,18 @@ impl Store {
         self.proof.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn open(&self, call: &Arc<Call>) -> Result<Database, Fault> {
+        let (path, symlinks) = match &self.policy.store {
+            StorePolicy::Sqlite { beneath: Some(base), .. } => (file::below(base, &self.path)?, Symlinks::Refused),
+            _ => (self.path.clone(), Symlinks::Followed),
+        };
+        Database::open(&path, call, self.file_system, symlinks)
+    }
+
     /// Everything in one snapshot: canary, freshness, the rows, their count, and the proof of the query by id.
     fn live(&self, call: &Arc<Call>) -> Result<(LiveSessions, Proof), Fault> {
         let at = self.clock.now(); // before the snapshot: no answer may look fresher than it is
-        let database = Database::open(&self.path, call, self.file_system)?;
+        let database = self.open(call)?;
         let mut by_id = ById::prepare(&database, &self.policy)?; // a faulty spec is told before the rows are streamed
         let canary = self.canary(&database)?;
         let freshest = match &self.policy.freshness_query {
@@ -144,7 +152,7 @@ impl Store {
 
     /// Opens anew each time: a connection that was kept would go on reading a file that has been replaced.
     fn is_live(&self, call: &Arc<Call>, id: &SessionId) -> Result<bool, Fault> {
-        let database = Database::open(&self.path, call, self.file_system)?;
+        let database = self.open(call)?;
         if ById::prepare(&database, &self.policy)?.finds(id)? {
             return Ok(true);
         }

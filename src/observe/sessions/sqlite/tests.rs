@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::policy::{ReplicaRule, StorePolicy};
+use crate::policy::ReplicaRule;
 
 const NFS: FileSystemOf = |_| Ok(0x6969);
 
@@ -23,8 +23,12 @@ fn database(journal: &str) -> (TempDir, PathBuf) {
 }
 
 fn store(path: &Path, file_system: FileSystemOf) -> Sqlite {
+    store_below(None, path, file_system)
+}
+
+fn store_below(beneath: Option<&Path>, path: &Path, file_system: FileSystemOf) -> Sqlite {
     let policy = SessionPolicy {
-        store: StorePolicy::Sqlite { path: path.into() },
+        store: StorePolicy::Sqlite { path: path.into(), beneath: beneath.map(Into::into) },
         live_query: "select id from session".into(),
         live_by_id_query: None,
         freshness_query: None,
@@ -114,4 +118,46 @@ async fn a_file_system_that_hangs_keeps_nobody_waiting_and_threads_do_not_pile_u
 fn debug_output_names_the_path() {
     let (_dir, path) = database("delete");
     assert!(format!("{:?}", store(&path, NFS)).contains("a database?.db"));
+}
+
+#[tokio::test]
+async fn below_a_root_a_symlink_is_followed_at_no_opening() {
+    let (dir, path) = database("delete");
+    let (theirs, _keep) = database("delete");
+    let local: FileSystemOf = file::file_system;
+    let root = dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    let ours = root.join("sessions.db");
+    fs::copy(&path, &ours).unwrap();
+    // The root itself may be reached over one: it is the operator's.
+    let linked_root = dir.path().join("linked");
+    std::os::unix::fs::symlink(&root, &linked_root).unwrap();
+    for base in [&root, &linked_root] {
+        let store = store_below(Some(base), &base.join("sessions.db"), local);
+        assert!(store.live().await.complete().is_some(), "{:?}", store.live().await);
+    }
+    // It was a file when it was looked at first, and a symlink comes in its place.
+    let store = store_below(Some(&root), &ours, local);
+    assert!(store.live().await.complete().is_some());
+    fs::remove_file(&ours).unwrap();
+    std::os::unix::fs::symlink(&path, &ours).unwrap();
+    says(&store.live().await, "leads over a symlink");
+    says(&store.is_live(&SessionId::new("ada")).await, "leads over a symlink");
+    // In the middle of the path too, and what is not there or not below the root is no file of ours.
+    std::os::unix::fs::symlink(theirs.path(), root.join("folder")).unwrap();
+    says(&store_below(Some(&root), &root.join("folder/a database?.db"), local).live().await, "leads over a symlink");
+    says(&store_below(Some(&root), &path, local).live().await, "leads over a symlink");
+    says(&store_below(Some(&root), &root.join("none.db"), local).live().await, "there is no file");
+}
+
+#[test]
+fn sqlite_itself_opens_nothing_over_a_symlink_where_they_are_refused() {
+    let (dir, path) = database("delete");
+    let link = dir.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let call = || Arc::new(Call::new(Duration::from_secs(1)));
+    assert!(Database::open(&link, &call(), file::file_system, Symlinks::Followed).is_ok());
+    let real = fs::canonicalize(&path).unwrap();
+    assert!(Database::open(&real, &call(), file::file_system, Symlinks::Refused).is_ok());
+    assert!(Database::open(&link, &call(), file::file_system, Symlinks::Refused).is_err());
 }

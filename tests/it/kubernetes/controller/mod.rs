@@ -6,6 +6,7 @@ mod leases;
 mod life;
 mod refusals;
 mod secrets;
+mod trouble;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use super::lines::Lines;
 use crate::admin::{Board, Metrics, OrphanLine, QuarantineLine, ResourceView, SweepLine};
 use crate::clock::Clock;
 use crate::names::SessionId;
-use crate::observe::containers::ContainerEvidence;
+use crate::observe::containers::{ContainerEvidence, Look};
 use crate::observe::sessions::SessionStore;
 use crate::observe::{Health, IdSet, LiveSessions, Reading};
 use crate::policy::{Policy, ResourceName};
@@ -231,9 +231,9 @@ impl SessionStore for Timed<Arc<dyn SessionStore>> {
 
 #[async_trait]
 impl ContainerEvidence for Timed<Arc<dyn ContainerEvidence>> {
-    async fn serving(&self) -> Option<Reading<Health>> {
+    async fn serving(&self, look: Look) -> Option<Reading<Health>> {
         let begun = begin();
-        let answer = self.of.serving().await?;
+        let answer = self.of.serving(look).await?;
         self.note.metrics.source(&self.note.resource, self.note.kind, begun.elapsed(), answer.complete().is_some());
         Some(answer)
     }

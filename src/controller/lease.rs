@@ -14,8 +14,8 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::sync::watch;
 
-use super::client::{Unanswered, jittered, within};
 use crate::clock::Clock;
+use crate::cluster::{Unanswered, jittered, within};
 use crate::stop::Stop;
 use crate::term::Term;
 

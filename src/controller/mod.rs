@@ -6,7 +6,6 @@
 //! stand.
 
 mod answers;
-mod client;
 mod compose;
 mod events;
 mod keeper;
@@ -31,7 +30,6 @@ use crate::policy::PolicyOptions;
 use crate::service::{Audience, Host, Pace, Parts};
 use crate::stop::Stop;
 use crate::term::Term;
-pub use client::connect;
 pub use lease::LeaseOptions;
 pub use roots::{Allowed, Evidence, Refusal, VolumeRoot};
 pub use secrets::ClusterSecrets;

@@ -131,8 +131,9 @@ impl Audience for Told {
 
     fn swept(&self, policy: &Policy, swept: &Swept, state: &LastState, took: Duration) {
         self.shown.swept(policy, swept, state, took);
-        let before = self.state().status.hold.as_ref().map(|hold| hold.reason.clone());
-        self.events.swept(policy, swept, before.as_deref());
+        let before = self.state().status.clone();
+        self.events.swept(policy, swept, before.hold.as_ref().map(|hold| hold.reason.as_str()));
+        self.events.sources(&before.conditions, &state.status.conditions);
         // One that stepped aside or was stopped follows again at once, and answers then.
         if !swept.acted.stopped {
             let mut state = self.state();

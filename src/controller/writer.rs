@@ -9,8 +9,8 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
-use super::client::{answered, jittered};
 use crate::api::{API_VERSION, KIND, WorkspaceHygiene, WorkspaceHygieneStatus};
+use crate::cluster::{answered, jittered};
 use crate::policy::ResourceName;
 use crate::term::Term;
 

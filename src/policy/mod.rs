@@ -13,6 +13,7 @@ mod containers;
 mod convert;
 mod ecs;
 mod faults;
+mod kubernetes;
 mod paths;
 mod pattern;
 mod schedule;
@@ -27,6 +28,7 @@ pub use containers::{ContainerPolicy, HealthUrl, HttpPolicy, WhenAbsent};
 pub use ecs::{EcsClaims, EcsPolicy, EcsTasks, EfsPolicy};
 pub(crate) use faults::Quoted;
 pub use faults::{PolicyFault, PolicyOptions};
+pub use kubernetes::{KubernetesPolicy, PodClaims, PodSession};
 pub use schedule::{Closed, Schedule};
 
 /// What one resource asks for, validated.
@@ -130,6 +132,14 @@ pub struct NamePattern {
     regex: Regex,
     /// How many bytes come before the group and after it, where that is the same in every name.
     around: Option<(usize, usize)>,
+}
+
+impl std::str::FromStr for NamePattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        pattern::name_pattern(text)
+    }
 }
 
 impl NamePattern {

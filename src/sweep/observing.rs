@@ -17,6 +17,7 @@ use crate::clock::ServerClock;
 use crate::fsio::{Dir, FsError};
 use crate::journal::{self, JournalError, Ledger};
 use crate::names::id_hash;
+use crate::observe::containers::Look;
 use crate::observe::efs::mount_of;
 use crate::observe::volume::{
     Hands, Hygiene, VolumeError, WORKSPACE, Walk, list, missing_on_root, quarantine_entries, read_root, root_activity,
@@ -181,10 +182,10 @@ pub(super) async fn before_stop<T>(stop: &Stop, awaited: impl Future<Output = T>
 
 impl Sources {
     /// Whether the serving containers are healthy; `None` where no source says.
-    pub(super) async fn serving(&self, stop: &Stop) -> Option<Reading<Health>> {
+    pub(super) async fn serving(&self, look: Look, stop: &Stop) -> Option<Reading<Health>> {
         let mut serving = None;
         for source in &self.containers {
-            let said = before_stop(stop, source.serving()).await.unwrap_or_else(|| Some(not_waited_for()));
+            let said = before_stop(stop, source.serving(look)).await.unwrap_or_else(|| Some(not_waited_for()));
             serving = both(serving, said, |a, b| match (a, b) {
                 (Health::Healthy, other) => other,
                 (unhealthy, _) => unhealthy,
@@ -198,7 +199,7 @@ type Answers = (Reading<crate::observe::LiveSessions>, Option<Reading<Health>>, 
 
 async fn ask(sources: &Sources, stop: &Stop) -> Answers {
     let sessions = unless_stopped(stop, sessions::read(&sources.sessions)).await;
-    let serving = sources.serving(stop).await;
+    let serving = sources.serving(Look::Fresh, stop).await;
     let mut claims = None;
     for source in &sources.containers {
         let said = before_stop(stop, source.claims()).await.unwrap_or_else(|| Some(not_waited_for()));

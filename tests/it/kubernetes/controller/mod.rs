@@ -4,6 +4,7 @@
 mod answers;
 mod leases;
 mod life;
+mod pods;
 mod refusals;
 mod secrets;
 mod trouble;
@@ -41,7 +42,7 @@ fn cluster() -> &'static Cluster {
 /// A namespace in which the controller's user has its rights.
 fn namespace(purpose: &str) -> String {
     let namespace = cluster().namespace(purpose);
-    for role in ["hygiene-controller", "hygiene-secrets", "hygiene-lease"] {
+    for role in ["hygiene-controller", "hygiene-secrets", "hygiene-pods", "hygiene-lease"] {
         let role_option = format!("--clusterrole={role}");
         let user = format!("--user={USER}");
         cluster().admin(&["-n", &namespace, "create", "rolebinding", role, &role_option, &user]);
@@ -154,6 +155,13 @@ impl Controller {
 
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Ends it although it asked for what it was not allowed.
+    fn may_be_forbidden(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        fs::write(&self.log, "").unwrap();
     }
 
     fn stop(mut self) -> ExitStatus {

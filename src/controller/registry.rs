@@ -159,8 +159,11 @@ impl Registry {
                 true
             }
         };
-        if changed && let Some(entry) = self.entries.get_mut(&uid) {
-            entry.judged = judged(seen.object, &self.policy, &self.means);
+        if changed {
+            let judged = self.judged(seen.object);
+            if let Some(entry) = self.entries.get_mut(&uid) {
+                entry.judged = judged;
+            }
         }
         let now = self.entries.get(&uid).and_then(Entry::root).map(PathBuf::from);
         self.steer(&uid);
@@ -299,19 +302,25 @@ impl Registry {
             self.shown.loaded(&swept);
         }
     }
+
+    /// What the spec asks for, or why it is not followed.
+    fn judged(&self, object: Value) -> Result<Arc<Policy>, Refusal> {
+        let loaded = judge(object, &self.policy).map_err(|faults| {
+            let told: Vec<_> = faults.iter().map(crate::spec::Fault::told).collect();
+            Refusal { reason: "InvalidSpec", message: cut(&told.join("; "), LONGEST) }
+        })?;
+        let mut policy = loaded.policy;
+        self.means.allowed.bind(&mut policy)?;
+        // Compiled patterns are the largest part of a policy, and most resources have the same one.
+        let patterns = self.entries.values().filter_map(|entry| Some(&entry.judged.as_ref().ok()?.pattern));
+        if let Some(same) = patterns.into_iter().find(|pattern| pattern.text() == policy.pattern.text()) {
+            policy.pattern = same.clone();
+        }
+        Ok(Arc::new(policy))
+    }
 }
 
 fn status(seen: &Seen) -> Option<WorkspaceHygieneStatus> {
     // One that an older version wrote and that does not decode is written anew.
     serde_json::from_value(seen.status.clone()?).ok()
-}
-
-/// What the spec asks for, or why it is not followed.
-fn judged(object: Value, options: &PolicyOptions, means: &Means) -> Result<Arc<Policy>, Refusal> {
-    let mut loaded = judge(object, options).map_err(|faults| {
-        let told: Vec<_> = faults.iter().map(crate::spec::Fault::told).collect();
-        Refusal { reason: "InvalidSpec", message: cut(&told.join("; "), LONGEST) }
-    })?;
-    means.allowed.bind(&mut loaded.policy)?;
-    Ok(Arc::new(loaded.policy))
 }

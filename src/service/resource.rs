@@ -106,7 +106,8 @@ impl Work {
             watch.spawn(look_at_health(self.health.clone(), self.sources.clone(), self.context(&self.stop)));
         }
         let context = self.context(&self.stop);
-        self.remember(&context).await;
+        // What is seldom under way is boxed: a thousand tasks that only wait should be small.
+        Box::pin(self.remember(&context)).await;
         let mut due = context.clock.now();
         let mut next_restore = Instant::now() + self.shared.pace.restore_every;
         loop {
@@ -118,12 +119,12 @@ impl Work {
                 () = self.wake.notified() => due = context.clock.now(),
                 () = sleep_until(next_restore), if self.may_return() => {
                     next_restore = Instant::now() + self.shared.pace.restore_every;
-                    self.restore().await;
+                    Box::pin(self.restore()).await;
                 }
                 () = sleep_until(look_again) => {}
             }
             if context.clock.now() >= due && !self.stop.requested() {
-                let again = self.sweep(&mut next_restore).await;
+                let again = Box::pin(self.sweep(&mut next_restore)).await;
                 let now = context.clock.now();
                 due = if again { now } else { self.next(due, now) };
                 self.state.status.next_sweep_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(due));
@@ -180,7 +181,8 @@ impl Work {
         let stop = self.stop.child();
         // Whoever has the volume for a moment, as for a restore by hand, is no failure.
         let context = Context { lock: ASIDE, ..self.context(&stop) };
-        let (policy, sources) = (Arc::clone(&self.policy), self.sources.clone());
+        // A copy for this sweep alone: what its pattern keeps in memory to match names faster goes with it.
+        let (policy, sources) = (Arc::new((*self.policy).clone()), self.sources.clone());
         let only_looks = Instant::now() < self.may_change;
         // What writes nothing holds no lock, so that nobody waits for it.
         let holds_lock = !only_looks && self.policy.mode == Mode::Enforce;

@@ -11,10 +11,11 @@ use anyhow::{Context as _, Result, bail};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::runtime::watcher;
+use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Config};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use workspace_hygiene::api::WorkspaceHygiene;
 
 use super::{Cluster, Options};
@@ -30,6 +31,8 @@ pub struct Resources {
     mode: String,
     folder: tempfile::TempDir,
     seen: Arc<Seen>,
+    /// Ends with this.
+    _watching: JoinSet<()>,
 }
 
 /// What the API server told so far.
@@ -74,8 +77,9 @@ impl Resources {
         let client = Client::try_from(config)?;
         let api = Api::namespaced_with(client, NAMESPACE, &ApiResource::erase::<WorkspaceHygiene>(&()));
         let seen = Arc::new(Seen::default());
-        tokio::spawn(watch(api.clone(), Arc::clone(&seen)));
-        Ok(Self { api, mode: options.mode.clone(), folder, seen })
+        let mut watching = JoinSet::new();
+        watching.spawn(watch(api.clone(), Arc::clone(&seen)));
+        Ok(Self { api, mode: options.mode.clone(), folder, seen, _watching: watching })
     }
 
     pub fn folder(&self) -> &Path {
@@ -178,7 +182,7 @@ fn make_volume(at: &Path, workspaces: usize) -> Result<()> {
 }
 
 async fn watch(api: Api<DynamicObject>, seen: Arc<Seen>) {
-    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()));
+    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
     while let Some(event) = events.next().await {
         match event {
             Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => seen.note(&object),

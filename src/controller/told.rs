@@ -161,3 +161,46 @@ impl Audience for Told {
         self.publish(&state);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    struct Nobody;
+
+    impl Audience for Nobody {
+        fn loaded(&self, _: &[Arc<Policy>]) {}
+        fn fault(&self, _: Option<String>) {}
+        fn swept(&self, _: &Policy, _: &Swept, _: &LastState, _: Duration) {}
+        fn failed(&self, _: &Policy, _: &str, _: &LastState) {}
+        fn due(&self, _: &Policy, _: &LastState) {}
+    }
+
+    fn handled(request: &str) -> WorkspaceHygieneStatus {
+        WorkspaceHygieneStatus { last_handled_sweep_request: Some(request.into()), ..WorkspaceHygieneStatus::default() }
+    }
+
+    #[test]
+    fn a_term_begins_with_what_was_found_since_the_last_one() {
+        let name = ResourceName { namespace: "team".into(), name: "collab".into() };
+        let (post, _posted) = mpsc::channel(1);
+        let (write, written) = watch::channel(None);
+        let events = Events::new(post, &name, "uid");
+        let told = Told::new(name, handled("first"), Arc::new(Nobody), Arc::new(SystemClock), events, write);
+        assert!(!told.request("first") && told.request("second"));
+        let in_term = |generation| {
+            told.begin(&Term::unlimited());
+            told.pending(generation);
+            let (_, status): (_, Arc<WorkspaceHygieneStatus>) = written.borrow().clone().unwrap();
+            status.last_handled_sweep_request.clone().unwrap()
+        };
+        assert_eq!(in_term(1), "first");
+        told.found(Some(handled("of another leader")));
+        assert_eq!(in_term(2), "of another leader");
+        assert!(!told.request("of another leader"));
+        assert_eq!(in_term(3), "of another leader", "nothing else was found since");
+    }
+}

@@ -114,3 +114,19 @@ enum Failed {
     Gone,
     Again(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_the_same_however_its_fields_are_ordered_and_another_one_is_not() {
+        let ours = json!({"observedGeneration": 3, "conditions": [{"type": "Ready", "status": "True"}]});
+        let found: Value =
+            serde_json::from_str(r#"{"conditions":[{"status":"True","type":"Ready"}],"observedGeneration":3}"#)
+                .unwrap();
+        assert!(Digest::of(&ours) == Digest::of(&found));
+        let other = json!({"observedGeneration": 3, "conditions": [{"type": "Ready", "status": "False"}]});
+        assert!(Digest::of(&ours) != Digest::of(&other));
+    }
+}

@@ -239,3 +239,18 @@ impl Service {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_tasks_look_at_the_time_of_day_at_the_same_moment() {
+        let pace = Pace { startup_delay: Duration::ZERO, restore_every: Duration::ZERO, concurrency: 1 };
+        let host = Host::new(pace);
+        let (now, looks) = (Instant::now(), [host.0.next_look(), host.0.next_look()]);
+        assert_eq!(looks[0], looks[1]);
+        assert!(looks[0] > now && looks[0] <= now + LOOK_AGAIN);
+        assert_eq!((looks[0] - host.0.began).as_secs() % LOOK_AGAIN.as_secs(), 0);
+    }
+}

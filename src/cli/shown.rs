@@ -1,5 +1,6 @@
 //! What a service shows of itself: the board of the admin server, the metrics, and lines for CloudWatch.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,8 +39,7 @@ impl Shown {
     /// Publishes the state; the lines below it are those of `swept`, or of what was shown before.
     fn publish(&self, policy: &Policy, state: &LastState, swept: Option<&Swept>) {
         let name = &policy.resource;
-        let views = self.board.views();
-        let before = views.iter().find(|view| view.namespace == name.namespace && view.name == name.name);
+        let before = self.board.view(name);
         let (orphans, quarantine) = match (swept, before) {
             (Some(swept), _) => (
                 orphans(policy, swept)
@@ -131,12 +131,11 @@ impl Shown {
 
 impl Audience for Shown {
     fn loaded(&self, resources: &[Arc<Policy>]) {
-        let names: Vec<_> = resources.iter().map(|policy| policy.resource.clone()).collect();
-        let is_loaded =
-            |view: &ResourceView| names.iter().any(|name| name.namespace == view.namespace && name.name == view.name);
-        for gone in self.board.views().iter().filter(|view| !is_loaded(view)) {
-            self.metrics.forget(&ResourceName { namespace: gone.namespace.clone(), name: gone.name.clone() });
+        let names: BTreeSet<_> = resources.iter().map(|policy| &policy.resource).collect();
+        for gone in self.board.names().iter().filter(|name| !names.contains(name)) {
+            self.metrics.forget(gone);
         }
+        let names: Vec<_> = names.into_iter().cloned().collect();
         self.board.expect(&names);
         self.board.loaded();
     }

@@ -94,7 +94,7 @@ impl Answering {
                 self.forget().await;
                 return changes;
             }
-            tokio::time::sleep(PAUSE).await;
+            let _ = tokio::time::timeout(PAUSE, self.context.stop.wait()).await;
         }
     }
 

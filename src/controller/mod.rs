@@ -38,8 +38,6 @@ pub use secrets::ClusterSecrets;
 const WRITERS: usize = 16;
 /// News that wait to be heard.
 const NEWS: usize = 64;
-/// Time between two looks for a request to stop.
-const TICK: Duration = Duration::from_millis(50);
 
 /// How the controller runs.
 pub struct Options {
@@ -125,7 +123,7 @@ pub async fn run(options: Options) {
                 registry.lead(term);
             }
             Some(ended) = registry.keepers.join_next() => registry.unclean |= !ended.unwrap_or(false),
-            () = tokio::time::sleep(TICK) => {}
+            () = stop.wait() => {}
         }
     }
     tracing::info!("asked to stop");

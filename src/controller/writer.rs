@@ -7,6 +7,8 @@ use std::time::Duration;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use sha2::Digest as _;
+use sha2::Sha256;
 use tokio::sync::{Semaphore, watch};
 
 use crate::api::{API_VERSION, KIND, WorkspaceHygiene, WorkspaceHygieneStatus};
@@ -32,7 +34,18 @@ pub(super) struct Writer {
     /// Requests at once, of all writers.
     pub(super) places: Arc<Semaphore>,
     /// What is there.
-    pub(super) written: Option<Value>,
+    pub(super) written: Option<Digest>,
+}
+
+/// Tells one status from another, without keeping either.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Digest([u8; 32]);
+
+impl Digest {
+    pub(super) fn of(status: &Value) -> Self {
+        // Objects are sorted by their keys, whoever wrote them.
+        Self(Sha256::digest(status.to_string()).into())
+    }
 }
 
 impl Writer {
@@ -50,10 +63,12 @@ impl Writer {
                     self.written = None;
                 }
                 in_term = Some(Arc::clone(&term));
-                if self.written.as_ref() != Some(&status) {
-                    match self.apply(&api, &status).await {
+                let digest = Digest::of(&status);
+                if self.written != Some(digest) {
+                    // Boxed, as it is seldom under way and its state is large.
+                    match Box::pin(self.apply(&api, status)).await {
                         Ok(()) => {
-                            self.written = Some(status);
+                            self.written = Some(digest);
                             pause = FIRST_PAUSE;
                         }
                         Err(Failed::Gone) => return,
@@ -80,7 +95,7 @@ impl Writer {
         }
     }
 
-    async fn apply(&self, api: &Api<DynamicObject>, status: &Value) -> Result<(), Failed> {
+    async fn apply(&self, api: &Api<DynamicObject>, status: Value) -> Result<(), Failed> {
         let Ok(_place) = self.places.acquire().await else { return Err(Failed::Gone) };
         // With the uid: an object of the same name that was made since is another one.
         let metadata = json!({"name": self.name.name, "namespace": self.name.namespace, "uid": self.uid});
@@ -98,4 +113,20 @@ impl Writer {
 enum Failed {
     Gone,
     Again(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_the_same_however_its_fields_are_ordered_and_another_one_is_not() {
+        let ours = json!({"observedGeneration": 3, "conditions": [{"type": "Ready", "status": "True"}]});
+        let found: Value =
+            serde_json::from_str(r#"{"conditions":[{"status":"True","type":"Ready"}],"observedGeneration":3}"#)
+                .unwrap();
+        assert!(Digest::of(&ours) == Digest::of(&found));
+        let other = json!({"observedGeneration": 3, "conditions": [{"type": "Ready", "status": "False"}]});
+        assert!(Digest::of(&ours) != Digest::of(&other));
+    }
 }

@@ -143,6 +143,11 @@ impl std::str::FromStr for NamePattern {
 }
 
 impl NamePattern {
+    /// The pattern as it was written.
+    pub(crate) fn text(&self) -> &str {
+        self.regex.as_str()
+    }
+
     /// The session id that `name` yields, or `None` where the name is foreign. A name that is not UTF-8 yields none.
     pub fn session(&self, name: &EntryName) -> Option<SessionId> {
         let name = name.as_str()?;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -36,8 +35,6 @@ use crate::stop::Stop;
 const THREADS: usize = 16;
 /// Most root directories of live workspaces that are read to tell how many are young (DESIGN, promise 3).
 const SAMPLE: usize = 1_000;
-/// How long a request to stop may go unseen while a source is waited for.
-const STOP_LATENCY: Duration = Duration::from_millis(20);
 
 /// What one sweep saw, and the plan that follows from it.
 #[derive(Clone, Debug)]
@@ -169,14 +166,9 @@ pub(super) fn not_waited_for<T>() -> Reading<T> {
 
 /// Awaits whatever it is; `None` where the request to stop came first.
 pub(super) async fn before_stop<T>(stop: &Stop, awaited: impl Future<Output = T>) -> Option<T> {
-    let stopped = async {
-        while !stop.requested() {
-            tokio::time::sleep(STOP_LATENCY).await;
-        }
-    };
     tokio::select! {
         answer = awaited => Some(answer),
-        () = stopped => None,
+        () = stop.wait() => None,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::api::WorkspaceHygieneStatus;
 use crate::clock::Clock;
 use crate::policy::PolicyOptions;
 use crate::report::status::cut;
-use crate::service::Audience;
+use crate::service::{Audience, NotSwept};
 use crate::spec::{Loaded, judge};
 use crate::term::Term;
 
@@ -108,6 +108,7 @@ impl Registry {
 
     /// The term in which this process leads, or none.
     pub(super) fn lead(&mut self, term: Option<Arc<Term>>) {
+        self.shown.leads(term.is_some());
         self.leading = term;
         let all: Vec<_> = self.entries.keys().cloned().collect();
         all.iter().for_each(|uid| self.steer(uid));
@@ -277,8 +278,18 @@ impl Registry {
             _ => None,
         };
         let swept: Vec<_> = self.entries.values().filter_map(swept).collect();
+        let refused = |entry: &Entry| match &*entry.wanted.borrow() {
+            Wanted::Refused(refused) => Some(NotSwept {
+                resource: entry.seen.name.clone(),
+                reason: refused.refusal.reason,
+                enforce: entry.seen.object.pointer("/spec/mode").is_some_and(|mode| mode == "Enforce"),
+            }),
+            _ => None,
+        };
+        let refused: Vec<_> = self.entries.values().filter_map(refused).collect();
         if self.sure.iter().all(Sure::get) {
             self.shown.loaded(&swept);
+            self.shown.refused(&refused);
         }
     }
 }

@@ -29,7 +29,7 @@ kubernetes_ldflags() {
 # Where the programs of Kubernetes are that the tests run: the work of scripts/kubernetes.
 kubernetes_directory() {
     local key
-    key=$({ cat tests/kubernetes/go.mod tests/kubernetes/go.sum && kubernetes_ldflags && uname -m; } | sha256sum | cut -c 1-16)
+    key=$({ cat tests/kubernetes/{,helm3/}go.{mod,sum} && kubernetes_ldflags && uname -m; } | sha256sum | cut -c 1-16)
     echo "${XDG_CACHE_HOME:-$HOME/.cache}/workspace-hygiene/kubernetes-$key"
 }
 

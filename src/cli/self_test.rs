@@ -195,7 +195,10 @@ impl Ask {
         let Some(before) = before else { return Ok(()) };
         let path = "/spec/volume/path";
         if before.data.pointer(path) != object.data.pointer(path) {
-            return Err(anyhow!("a resource {} is there already, about another volume; name another with --name", self.name));
+            return Err(anyhow!(
+                "a resource {} is there already, about another volume; name another with --name",
+                self.name
+            ));
         }
         resource.delete().await
     }
@@ -211,7 +214,9 @@ impl Resource<'_> {
     async fn delete(&self) -> anyhow::Result<()> {
         match answered(self.api.delete(self.name, &DeleteParams::default())).await {
             Ok(_) => Ok(()),
-            Err(error) if matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.code == 404) => Ok(()),
+            Err(error) if matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.code == 404) => {
+                Ok(())
+            }
             Err(error) => Err(error.context(format!("{} cannot be deleted; delete it by hand", self.name))),
         }
     }
@@ -224,7 +229,8 @@ async fn answered<T>(asked: impl Future<Output = kube::Result<T>>) -> anyhow::Re
 /// What the report says; `None` as long as there is none.
 fn judge(status: &Value) -> Option<Result<String, String>> {
     let conditions = status.get("conditions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let is_true = |kind: &str| conditions.iter().find(|one| one["type"] == kind).is_some_and(|one| one["status"] == "True");
+    let is_true =
+        |kind: &str| conditions.iter().find(|one| one["type"] == kind).is_some_and(|one| one["status"] == "True");
     if is_true("Stalled") {
         return Some(Err("the controller does not sweep it".into()));
     }

@@ -56,6 +56,7 @@ fn each_alert_has_a_runbook_and_each_runbook_names_its_alert() {
         assert!(rule["labels"]["severity"].is_string() && rule["for"].is_string(), "{rule}");
         assert!(seen.insert(link.to_owned()), "{link} is of two alerts");
     }
-    let named: BTreeSet<_> = text.split('`').filter(|word| word.starts_with("WorkspaceHygiene") && !word.contains(' ')).collect();
+    let named: BTreeSet<_> =
+        text.split('`').filter(|word| word.starts_with("WorkspaceHygiene") && !word.contains(' ')).collect();
     assert_eq!(named.len(), seen.len(), "{named:?}");
 }

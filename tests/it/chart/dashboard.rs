@@ -16,7 +16,8 @@ use crate::servers::process::{output, wait_for};
 use crate::world::{DAY, World, id};
 
 /// Where the machine limits no memory there is none to tell.
-const NOT_EVERYWHERE: [&str; 3] = ["hygiene_memory_usage_bytes", "hygiene_memory_warn_bytes", "hygiene_memory_limit_bytes"];
+const NOT_EVERYWHERE: [&str; 3] =
+    ["hygiene_memory_usage_bytes", "hygiene_memory_warn_bytes", "hygiene_memory_limit_bytes"];
 
 fn dashboard() -> Value {
     let objects = watched();
@@ -29,7 +30,8 @@ fn queries() -> Vec<String> {
     for panel in dashboard()["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().unwrap() {
             let query = target["expr"].as_str().unwrap();
-            let variables = [("$__rate_interval", "5m"), ("$__range", "1d"), ("$job", ".*"), ("$namespace", ".*"), ("$name", ".*")];
+            let variables =
+                [("$__rate_interval", "5m"), ("$__range", "1d"), ("$job", ".*"), ("$namespace", ".*"), ("$name", ".*")];
             found.push(variables.iter().fold(query.to_owned(), |query, (name, value)| query.replace(name, value)));
         }
     }

@@ -45,7 +45,8 @@ fn it_is_for_every_kubernetes_that_is_not_too_old_whatever_its_provider_calls_it
 
 #[test]
 fn a_typo_is_refused_wherever_it_is() {
-    let volume = "volumes[0].name=efs,volumes[0].existingClaim=efs,volumes[0].mountPath=/mnt,volumes[0].namespaces={hygiene}";
+    let volume =
+        "volumes[0].name=efs,volumes[0].existingClaim=efs,volumes[0].mountPath=/mnt,volumes[0].namespaces={hygiene}";
     let base = ["template", "test", CHART, "--namespace", SYSTEM, "--set", volume];
     output(helm("helm").args(base), "");
     let typos = [
@@ -82,11 +83,10 @@ fn a_typo_is_refused_wherever_it_is() {
     for which in HELMS {
         for setting in typos.iter().chain(&wrong) {
             let said = refused(helm(which).args(base).args(["--set", setting]));
-            let key = setting.split('=').next().unwrap();
-            let last = key.rsplit('.').next().unwrap().split('[').next().unwrap();
-            let told = typos.contains(setting).then_some(last);
             assert!(said.contains("values don't meet the specifications"), "{which} {setting}: {said}");
-            assert!(told.is_none_or(|key| said.contains(key)), "{which} {setting}: {said}");
+            let key = setting.split('=').next().unwrap();
+            let mut words = key.split(['.', '[', ']']).filter(|word| word.len() > 1);
+            assert!(words.any(|word| said.contains(word)), "{which} {setting}: {said}");
         }
     }
 }
@@ -94,13 +94,19 @@ fn a_typo_is_refused_wherever_it_is() {
 #[test]
 fn what_no_schema_can_say_is_refused_with_the_way_out() {
     let volume = |namespace: &str| {
-        format!("volumes[0].name=efs,volumes[0].existingClaim=efs,volumes[0].mountPath=/mnt,volumes[0].namespaces={{{namespace}}}")
+        format!(
+            "volumes[0].name=efs,volumes[0].existingClaim=efs,volumes[0].mountPath=/mnt,volumes[0].namespaces={{{namespace}}}"
+        )
     };
     let cases = [
         (volume("team-b"), "watchNamespaces={team-a}", "volumes[0].namespaces: team-b is not watched"),
         (volume(SYSTEM), "leaderElection.enabled=false,replicas=2", "replicas: 2 controllers would work at once"),
         (volume(SYSTEM), "watchAllNamespaces=true,watchNamespaces={team-a}", "give one of the two"),
-        (volume(SYSTEM), "metrics.serviceMonitor.enabled=true,metrics.service.enabled=false", "metrics.service.enabled"),
+        (
+            volume(SYSTEM),
+            "metrics.serviceMonitor.enabled=true,metrics.service.enabled=false",
+            "metrics.service.enabled",
+        ),
         (volume(SYSTEM), "volumes[0].mountPath=/state", "volumes[0].mountPath: /state is taken"),
         ("selfTest.enabled=false".into(), "replicas=1", "name a volume"),
     ];

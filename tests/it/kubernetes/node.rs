@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::cluster::{PARTS, program, programs};
-use crate::servers::process::{Folder, Process, command, output, outliving};
+use crate::servers::process::{Folder, Process, command, outliving, output};
 
 /// Until all parts run on a machine that is busy.
 const START: Duration = Duration::from_secs(120);
@@ -45,7 +45,13 @@ impl Node {
         let namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
         let mut command_line: Vec<OsString> = vec!["unshare".into()];
         command_line.extend(namespaces.map(OsString::from));
-        command_line.extend(["sh".into(), format!("{PARTS}/node.sh").into(), dir.clone().into(), programs().into(), name.into()]);
+        command_line.extend([
+            "sh".into(),
+            format!("{PARTS}/node.sh").into(),
+            dir.clone().into(),
+            programs().into(),
+            name.into(),
+        ]);
         let process = Process::start_as_it_is(folder.path(), &command_line);
         let begun = Instant::now();
         while !dir.join("ready").exists() {

@@ -61,6 +61,7 @@ lint: ## formatting, clippy, generated files; licences where cargo-deny is insta
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- --deny warnings
 	@cargo run --quiet --locked -- crd | diff -u $(CRD) - || { echo "$(CRD) is out of date: make generate"; exit 1; }
+	@bash -c '. scripts/lib.sh && "$$(python_directory)/bin/python" scripts/chart $$([ ! -e "$$(kubernetes_directory)/complete" ] || kubernetes_directory)'
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: licences not checked"; fi
 
 fmt: ## format the code
@@ -69,6 +70,7 @@ fmt: ## format the code
 generate: ## write the generated files
 	cargo run --quiet --locked -- crd >$(CRD).new && mv $(CRD).new $(CRD)
 	@bash -c '. scripts/lib.sh && "$$(python_directory)/bin/python" scripts/ecs-json --write'
+	@programs=$$(scripts/kubernetes) && bash -c '. scripts/lib.sh && "$$(python_directory)/bin/python" scripts/chart --write "$$0"' "$$programs"
 
 setup: ## install what building and testing need (Debian; elsewhere say what is missing)
 	@scripts/setup

@@ -18,18 +18,20 @@ python_directory() {
     echo "${XDG_CACHE_HOME:-$HOME/.cache}/workspace-hygiene/python-$(sha256sum tests/requirements.txt | cut -c 1-16)"
 }
 
-# The version that the programs of Kubernetes say they have: clients look at it.
+# The version that the programs of Kubernetes say they have, since clients look at it, and that helm 3 takes for the cluster's
+# where it asks none.
 kubernetes_ldflags() {
-    local version at=k8s.io/component-base/version
+    local version minor at=k8s.io/component-base/version helm=helm.sh/helm/v3/pkg/chartutil.k8sVersion
     version=$(sed -n 's/^\tk8s.io\/kubernetes \(v[0-9.]*\).*/\1/p' tests/kubernetes/go.mod)
-    printf -- '-s -w -X %s.gitVersion=%s -X %s.gitMajor=%s -X %s.gitMinor=%s\n' $at "$version" \
-        $at "$(cut -d . -f 1 <<<"${version#v}")" $at "$(cut -d . -f 2 <<<"$version")"
+    minor=$(cut -d . -f 2 <<<"$version")
+    printf -- '-s -w -X %s.gitVersion=%s -X %s.gitMajor=1 -X %s.gitMinor=%s' $at "$version" $at $at "$minor"
+    printf -- ' -X %sMajor=1 -X %sMinor=%s\n' $helm $helm "$minor"
 }
 
 # Where the programs of Kubernetes are that the tests run: the work of scripts/kubernetes.
 kubernetes_directory() {
     local key
-    key=$({ cat tests/kubernetes/go.mod tests/kubernetes/go.sum && kubernetes_ldflags && uname -m; } | sha256sum | cut -c 1-16)
+    key=$({ cat tests/kubernetes/{,helm3/}go.{mod,sum} && kubernetes_ldflags && uname -m; } | sha256sum | cut -c 1-16)
     echo "${XDG_CACHE_HOME:-$HOME/.cache}/workspace-hygiene/kubernetes-$key"
 }
 

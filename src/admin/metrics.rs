@@ -21,6 +21,7 @@ use crate::api::SizeString;
 use crate::policy::ResourceName;
 use crate::progress::Working;
 use crate::report::documents::Counts;
+use crate::service::NotSwept;
 use crate::sweep::Swept;
 
 type Labels = Vec<(&'static str, String)>;
@@ -35,6 +36,9 @@ pub struct Metrics {
     step_seconds: Histograms,
     source_seconds: Histograms,
     memory: Mutex<Option<(u64, Option<u64>, u64)>>,
+    refused: Mutex<Vec<NotSwept>>,
+    /// Whether this process leads; `None` where there is no election.
+    leads: Mutex<Option<bool>>,
 }
 
 /// What was counted of one resource.
@@ -111,7 +115,19 @@ impl Metrics {
             step_seconds: Family::new_with_constructor(sweep_buckets),
             source_seconds: Family::new_with_constructor(source_buckets),
             memory: Mutex::default(),
+            refused: Mutex::default(),
+            leads: Mutex::default(),
         }
+    }
+
+    /// The resources that are not swept now.
+    pub fn refused(&self, resources: &[NotSwept]) {
+        *locked(&self.refused) = resources.to_vec();
+    }
+
+    /// Whether this process is the one that works, of those that could.
+    pub fn leads(&self, leads: bool) {
+        *locked(&self.leads) = Some(leads);
     }
 
     /// Counts a sweep that ended with a report.
@@ -220,6 +236,16 @@ impl Metrics {
         page.single("event_loop_lag", what, Some(Unit::Seconds), seconds(state.lag_ms));
         let what = "How long ago the last beat of the async runtime was";
         page.single("event_loop_last_tick_age", what, Some(Unit::Seconds), seconds(state.last_tick_age_ms));
+        if let Some(leads) = *locked(&self.leads) {
+            let what = "Whether this controller is the one that works";
+            page.single("leading", what, None, f64::from(u8::from(leads)));
+        }
+        let refused = locked(&self.refused).clone();
+        let refused = refused.iter().map(|one| {
+            let mode = if one.enforce { "Enforce" } else { "Report" };
+            (with(with(named(&one.resource), "reason", one.reason), "mode", mode), 1.0)
+        });
+        page.gauge("refused", "Resources that are not swept, since something is wrong with them", None, refused);
         if let Some((usage, limit, warn)) = *locked(&self.memory) {
             let what = "Memory in use by the cgroup, less inactive page cache";
             page.single("memory_usage", what, Some(Unit::Bytes), usage as f64);
@@ -308,6 +334,8 @@ fn shown(page: &mut Page, views: &[Arc<ResourceView>]) {
     each("budget_left_size", "Bytes that may still be quarantined", bytes(), |v| {
         size_in(v.status.budget.as_ref()?.size_left.as_deref())
     });
+    let modes = views.iter().map(|view| (with(of_view(view), "mode", &view.mode), 1.0));
+    page.gauge("mode", "The mode of each resource that is swept", None, modes);
     let held = views.iter().filter_map(|view| {
         let hold = view.status.hold.as_ref()?;
         Some((with(with(of_view(view), "kind", format!("{:?}", hold.kind)), "reason", &hold.reason), 1.0))

@@ -23,6 +23,7 @@ mod purge;
 mod quarantine;
 mod run;
 mod secrets;
+mod self_test;
 mod service;
 mod serving;
 mod shown;
@@ -90,6 +91,7 @@ enum Command {
     Journal(journal::Journal),
     Purge(purge::Purge),
     Healthcheck(healthcheck::Healthcheck),
+    SelfTest(self_test::SelfTest),
     Crd(crd::Crd),
     Completions(completions::Completions),
     Man(man::Man),
@@ -114,6 +116,7 @@ impl Cli {
             Command::Journal(command) => run.block_on(command.run(&run)),
             Command::Purge(command) => command.run(&run),
             Command::Healthcheck(command) => run.block_on(command.run()),
+            Command::SelfTest(command) => run.block_on(command.run(&run)),
             Command::Crd(command) => command.run(&run),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),

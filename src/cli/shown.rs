@@ -18,7 +18,7 @@ use crate::observe::{Health, IdSet, LiveSessions, Reading};
 use crate::policy::{Policy, ResourceName};
 use crate::report::documents::mode;
 use crate::report::status::{LastState, orphans, quarantined};
-use crate::service::Audience;
+use crate::service::{Audience, NotSwept};
 use crate::sweep::{Sources, Swept};
 
 /// Most orphans and entries of the quarantine that are shown.
@@ -142,6 +142,14 @@ impl Audience for Shown {
 
     fn fault(&self, what: Option<String>) {
         self.board.fault(what);
+    }
+
+    fn refused(&self, resources: &[NotSwept]) {
+        self.metrics.refused(resources);
+    }
+
+    fn leads(&self, leads: bool) {
+        self.metrics.leads(leads);
     }
 
     fn swept(&self, policy: &Policy, swept: &Swept, state: &LastState, took: Duration) {

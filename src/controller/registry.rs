@@ -21,7 +21,7 @@ use crate::api::WorkspaceHygieneStatus;
 use crate::clock::Clock;
 use crate::policy::{Policy, PolicyOptions, ResourceName};
 use crate::report::status::cut;
-use crate::service::Audience;
+use crate::service::{Audience, NotSwept};
 use crate::spec::judge;
 use crate::term::Term;
 
@@ -55,6 +55,8 @@ pub(super) struct Entry {
     deleted: bool,
     created: Option<jiff::Timestamp>,
     asked: Vec<Asked>,
+    /// Whether its `spec.mode` is Enforce, whatever else is in it.
+    enforces: bool,
     /// The object itself is not kept: each change brings it anew.
     judged: Result<Arc<Policy>, Refusal>,
     newest: watch::Sender<Newest>,
@@ -115,6 +117,7 @@ impl Registry {
 
     /// The term in which this process leads, or none.
     pub(super) fn lead(&mut self, term: Option<Arc<Term>>) {
+        self.shown.leads(term.is_some());
         self.leading = term;
         let all: Vec<_> = self.entries.keys().cloned().collect();
         all.iter().for_each(|uid| self.steer(uid));
@@ -160,9 +163,10 @@ impl Registry {
             }
         };
         if changed {
+            let enforces = seen.object.pointer("/spec/mode").is_some_and(|mode| mode == "Enforce");
             let judged = self.judged(seen.object);
             if let Some(entry) = self.entries.get_mut(&uid) {
-                entry.judged = judged;
+                (entry.enforces, entry.judged) = (enforces, judged);
             }
         }
         let now = self.entries.get(&uid).and_then(Entry::root).map(PathBuf::from);
@@ -204,7 +208,8 @@ impl Registry {
         let judged = Err(Refusal { reason: "NotJudged", message: String::new() });
         let (generation, deleted, created) = (seen.generation, seen.deleted, seen.created);
         let asked = std::mem::take(&mut seen.asked);
-        Entry { scope, uid, name, generation, deleted, created, asked, judged, newest, wanted, told, events }
+        let enforces = false;
+        Entry { scope, uid, name, generation, deleted, created, asked, enforces, judged, newest, wanted, told, events }
     }
 
     fn remove(&mut self, uid: &str) {
@@ -298,8 +303,16 @@ impl Registry {
             _ => None,
         };
         let swept: Vec<_> = self.entries.values().filter_map(swept).collect();
+        let refused = |entry: &Entry| match &*entry.wanted.borrow() {
+            Wanted::Refused(refused) => {
+                Some(NotSwept { resource: entry.name.clone(), reason: refused.refusal.reason, enforce: entry.enforces })
+            }
+            _ => None,
+        };
+        let refused: Vec<_> = self.entries.values().filter_map(refused).collect();
         if self.sure.iter().all(Sure::get) {
             self.shown.loaded(&swept);
+            self.shown.refused(&refused);
         }
     }
 

@@ -77,6 +77,23 @@ pub trait Audience: Send + Sync {
 
     /// When the next sweep is due.
     fn due(&self, policy: &Policy, state: &LastState);
+
+    /// These resources are not swept now, since something is wrong with them.
+    fn refused(&self, _resources: &[NotSwept]) {}
+
+    /// Whether this process is the one that works, of those that could.
+    fn leads(&self, _leads: bool) {}
+}
+
+/// A resource that is not swept, since something is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotSwept {
+    /// Its name.
+    pub resource: ResourceName,
+    /// The reason that its condition has.
+    pub reason: &'static str,
+    /// Whether it would be in mode Enforce.
+    pub enforce: bool,
 }
 
 /// What the task of one resource is given by whoever starts it.

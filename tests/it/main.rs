@@ -4,6 +4,7 @@
 
 mod admin;
 mod aws;
+mod chart;
 mod cli;
 mod containers_http;
 mod deploy;

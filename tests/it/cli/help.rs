@@ -2,7 +2,7 @@
 
 use super::hygiene;
 
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 15] = [
     &["plan"],
     &["sweep"],
     &["explain"],
@@ -12,6 +12,9 @@ const COMMANDS: [&[&str]; 12] = [
     &["quarantine", "purge"],
     &["journal"],
     &["healthcheck"],
+    &["self-test"],
+    &["self-test", "make"],
+    &["self-test", "ask"],
     &["crd"],
     &["completions"],
     &["man"],

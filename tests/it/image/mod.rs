@@ -29,6 +29,11 @@ fn image() -> &'static Image {
     IMAGE.get_or_init(|| Image::unpacked(build(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("image"))))
 }
 
+/// The archive of the image.
+pub fn archive() -> &'static Path {
+    &image().archive
+}
+
 /// Builds the image into an empty directory.
 fn build(into: &Path) -> PathBuf {
     if into.exists() {

@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 use crate::servers::process::{Folder, Process, command, free_port, output, wait_for};
 
-const PARTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes");
+pub const PARTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes");
 
 /// The committed definition, as people apply it.
 pub const DEFINITION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/hygiene.dev_workspacehygienes.yaml");
@@ -157,8 +157,13 @@ impl Cluster {
     }
 }
 
+/// A program that `scripts/kubernetes` built.
+pub fn program(name: &str) -> PathBuf {
+    programs().join(name)
+}
+
 /// The folder of the programs; builds them where that was not done before.
-fn programs() -> &'static Path {
+pub fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kubernetes");

@@ -2,13 +2,16 @@
 
 mod audit;
 mod cluster;
-mod controller;
+pub mod controller;
 mod defaults;
 mod definition;
+mod node;
+mod node_tests;
 mod rules;
-mod schema;
+pub mod schema;
 mod status;
 mod tests;
 
 pub use audit::Asked;
-pub use cluster::Cluster;
+pub use cluster::{Cluster, program, programs};
+pub use node::Node;

@@ -86,7 +86,7 @@ pub fn wait_for(what: &str, mut reached: impl FnMut() -> bool) {
 /// A shell that outlives the test process and learns from its input that it is gone. It has a session of its own: no interrupt
 /// from the terminal reaches it, nor the hangup that the kernel sends to a process group that loses its parent while one of it
 /// is stopped.
-fn outliving(name: &str, script: &str) -> Command {
+pub fn outliving(name: &str, script: &str) -> Command {
     let mut shell = command("setsid");
     shell.args(["sh", "-c", script, name]).current_dir("/").stdin(Stdio::piped());
     shell

@@ -7,6 +7,7 @@ mod life;
 mod pods;
 mod refusals;
 mod secrets;
+mod self_test;
 mod trouble;
 
 use std::fs;
@@ -40,7 +41,7 @@ fn cluster() -> &'static Cluster {
 }
 
 /// A namespace in which the controller's user has its rights.
-fn namespace(purpose: &str) -> String {
+pub fn namespace(purpose: &str) -> String {
     let namespace = cluster().namespace(purpose);
     for role in ["hygiene-controller", "hygiene-secrets", "hygiene-pods", "hygiene-lease"] {
         let role_option = format!("--clusterrole={role}");
@@ -51,13 +52,13 @@ fn namespace(purpose: &str) -> String {
 }
 
 /// A world whose resource is in this namespace.
-fn in_namespace(mut world: World, namespace: &str) -> World {
+pub fn in_namespace(mut world: World, namespace: &str) -> World {
     world.name = Box::leak(format!("test, namespace: {namespace}").into_boxed_str());
     world.part("schedule", "{every: 1m}");
     world
 }
 
-fn apply(world: &World) {
+pub fn apply(world: &World) {
     world.spec_file();
     cluster().admin_with(&["apply", "-f", "-"], &world.spec());
 }
@@ -66,7 +67,7 @@ fn patch(namespace: &str, patch: &str) {
     cluster().admin(&["-n", namespace, "patch", "wsh", "test", "--type=merge", "-p", patch]);
 }
 
-fn annotate(namespace: &str, annotation: &str) {
+pub fn annotate(namespace: &str, annotation: &str) {
     cluster().admin(&["-n", namespace, "annotate", "wsh", "test", "--overwrite", annotation]);
 }
 
@@ -74,7 +75,7 @@ fn object(namespace: &str, name: &str) -> Value {
     serde_json::from_str(&cluster().admin(&["-n", namespace, "get", "wsh", name, "-o", "json"])).unwrap()
 }
 
-fn status(namespace: &str) -> Value {
+pub fn status(namespace: &str) -> Value {
     let status = object(namespace, "test")["status"].clone();
     assert!(status.to_string().len() <= 8 * 1024, "{status}");
     status
@@ -95,7 +96,7 @@ fn events(namespace: &str) -> Vec<(String, String)> {
 
 /// Waits until something is so.
 #[track_caller]
-fn wait(what: &str, controller: &mut Controller, is_so: impl Fn() -> bool) {
+pub fn wait(what: &str, controller: &mut Controller, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(controller.child.try_wait().unwrap().is_none(), "it ended before {what}: {:#?}", controller.lines());
@@ -105,19 +106,19 @@ fn wait(what: &str, controller: &mut Controller, is_so: impl Fn() -> bool) {
 }
 
 /// A controller that runs until the test ends.
-struct Controller {
+pub struct Controller {
     child: Child,
     log: PathBuf,
 }
 
 impl Controller {
     /// A controller of one namespace over the world's folder, with further arguments.
-    fn start(world: &World, namespace: &str, args: &[&str]) -> Self {
+    pub fn start(world: &World, namespace: &str, args: &[&str]) -> Self {
         Self::start_for(&cluster().kubeconfig(USER), world, namespace, args)
     }
 
     /// The same as another user, or of another cluster.
-    fn start_for(kubeconfig: &Path, world: &World, namespace: &str, args: &[&str]) -> Self {
+    pub fn start_for(kubeconfig: &Path, world: &World, namespace: &str, args: &[&str]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let log = world.path(&format!("controller-{}.log", NEXT.fetch_add(1, Ordering::SeqCst)));
         let mut command = Command::new(env!("CARGO_BIN_EXE_hygiene"));
@@ -141,7 +142,7 @@ impl Controller {
     }
 
     /// What it logged so far, one object a line.
-    fn lines(&self) -> Vec<Value> {
+    pub fn lines(&self) -> Vec<Value> {
         self.text().lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
     }
 

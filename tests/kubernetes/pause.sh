@@ -1,0 +1,24 @@
+# Makes the image of a pod's first container, which holds its namespaces and does nothing: sh pause.sh FILE writes an OCI archive.
+set -eu
+file=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cat >"$work/pause.c" <<'END'
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void end(int signal) { exit(0); }
+static void bury(int signal) { while (waitpid(-1, NULL, WNOHANG) > 0); }
+int main(void) {
+    signal(SIGTERM, end);
+    signal(SIGINT, end);
+    signal(SIGCHLD, bury);
+    for (;;) pause();
+}
+END
+cc -O -static -o "$work/pause" "$work/pause.c"
+printf 'FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT ["/pause"]\n' >"$work/Containerfile"
+store="--root $work/store --runroot $work/run --storage-driver vfs"
+buildah $store build --quiet --isolation chroot --pull-never --format oci --file "$work/Containerfile" --tag local/pause:1 "$work" >/dev/null
+buildah $store push --quiet local/pause:1 "oci-archive:$file:docker.io/local/pause:1"

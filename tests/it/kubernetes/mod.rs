@@ -5,6 +5,8 @@ mod cluster;
 mod controller;
 mod defaults;
 mod definition;
+mod kstatus;
+mod proxy;
 mod rules;
 mod schema;
 mod status;

@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use rustix::process::Signal;
 
 use super::super::proxy::Proxy;
-use super::history::{assert_nothing_is_lost, assert_steps_in_terms, by, journal};
+use super::history::{assert_nothing_is_lost, assert_steps_in_terms, by, journal, trusted_until};
 use super::process::Controller;
-use super::{USER, annotate, apply, cluster, in_namespace, namespace, wait};
+use super::{USER, annotate, apply, cluster, in_namespace, namespace, wait, wait_for_retention};
 use crate::fuse::Op;
-use crate::world::{DAY, World, id};
+use crate::world::{DAY, World, backdate, id};
 
 const LEASE: Duration = Duration::from_secs(3);
 const ELECT: [&str; 2] = ["--lease-duration", "3s"];
@@ -108,4 +109,45 @@ fn a_leader_whose_network_comes_and_goes_stays_within_its_terms() {
     scene.proxy.mend();
     scene.first.wait("the end of its term", |first| first.says("no longer leading"));
     scene.comes_to_its_end();
+}
+
+/// Its calls are in no journal.
+#[test]
+fn a_purge_ends_in_the_middle_of_a_tree_before_the_lease_could_run_out() {
+    let namespace = namespace("purge");
+    let mut world = in_namespace(World::on_fuse(), &namespace);
+    world.part("mode", "Enforce");
+    world.part("quarantine", "{retention: 1s}");
+    world.part("limits", "{purge: {entriesPerSecond: 60}}");
+    world.workspace("aaaaaaaa-0000-4000-8000-000000000000", 30 * DAY);
+    let tree = world.workspace(&id(1), 30 * DAY);
+    (0..300).for_each(|n| std::fs::write(tree.join(format!("{n}")), "").unwrap());
+    backdate(&tree, 30 * DAY);
+    apply(&world);
+    let proxy = Proxy::start(cluster(), USER);
+    let mut controller = Controller::start_for(proxy.kubeconfig(), &world, &namespace, &ELECT);
+    wait("quarantining", &mut controller, || world.quarantined_trees().len() == 1);
+    wait_for_retention(&namespace, &mut controller);
+    annotate(&namespace, "hygiene.dev/sweep-requested-at=purge");
+    let removed = || world.fuse().control().count(Op::Unlink);
+    let before = removed();
+    wait("first calls", &mut controller, || removed() > before + 20);
+    proxy.cut();
+    let (mut last, mut at) = (removed(), Timestamp::now());
+    let is_over = |controller: &Controller| controller.says("no longer leading");
+    while at.duration_until(Timestamp::now()) < SignedDuration::from_secs(1) || !is_over(&controller) {
+        assert!(at.duration_until(Timestamp::now()) < SignedDuration::from_secs(30), "{:#?}", controller.lines());
+        if removed() > last {
+            (last, at) = (removed(), Timestamp::now());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // It is looked at every few milliseconds, and the last call was begun before it was counted.
+    let trusted = trusted_until(cluster().folder(), &namespace) + SignedDuration::from_millis(50);
+    assert!(at <= trusted, "the last call was at {at}, after {trusted}");
+    assert!(last < before + 300, "all was removed before its end");
+    proxy.mend();
+    let purging = world.root().join(".hygiene/purging");
+    wait("the rest", &mut controller, || std::fs::read_dir(&purging).unwrap().count() == 0);
+    assert_eq!(controller.stop().code(), Some(0));
 }

@@ -44,6 +44,12 @@ struct Renewal {
     length: SignedDuration,
 }
 
+impl Renewal {
+    fn trusted(&self) -> Timestamp {
+        self.at + self.length * 2 / 3
+    }
+}
+
 fn renewals(folder: &Path, namespace: &str) -> Vec<Renewal> {
     let of = |spec: &serde_json::Value, at| Renewal {
         at,
@@ -51,6 +57,11 @@ fn renewals(folder: &Path, namespace: &str) -> Vec<Renewal> {
         length: SignedDuration::from_secs(spec["leaseDurationSeconds"].as_i64().unwrap()),
     };
     written(folder, "leases", namespace).iter().map(|lease| of(&lease.object["spec"], lease.at)).collect()
+}
+
+/// Until when the holder of the lease may have taken steps, by what reached the API server so far.
+pub fn trusted_until(folder: &Path, namespace: &str) -> Timestamp {
+    renewals(folder, namespace).last().expect("somebody held the lease").trusted()
 }
 
 /// Looks at every step of these controllers: that it held the lease when it began the step, that the lease could not have run
@@ -73,7 +84,7 @@ pub fn assert_steps_in_terms(world: &World, folder: &Path, namespace: &str, cont
             let last = renewals.iter().rev().find(|renewal| renewal.at <= record.at);
             let last = last.unwrap_or_else(|| panic!("a step before anybody held the lease: {record:?}\n{told:#?}"));
             assert_eq!(Some(&last.holder), identity.as_ref(), "somebody else held it: {record:?}\n{told:#?}");
-            let trusted = last.at + last.length * 2 / 3;
+            let trusted = last.trusted();
             assert!(record.at <= trusted, "a step after {trusted}: {record:?}\n{told:#?}");
         }
     }

@@ -88,6 +88,15 @@ fn condition<'a>(status: &'a Value, kind: &str) -> &'a Value {
     conditions.iter().find(|one| one["type"] == kind).unwrap_or(&Value::Null)
 }
 
+/// Waits until what is in quarantine now may be purged.
+fn wait_for_retention(namespace: &str, controller: &mut Controller) {
+    let due = || status(namespace)["quarantine"]["nextPurgeTime"].as_str().map(str::to_owned);
+    wait("when it may be purged", controller, || due().is_some());
+    // Times in a status are cut to whole seconds.
+    let due = due().unwrap().parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_secs(1);
+    wait("the end of its retention", controller, || jiff::Timestamp::now() > due);
+}
+
 /// The reasons of the events about the resources of a namespace.
 fn events(namespace: &str) -> Vec<(String, String)> {
     let listed = cluster().admin(&["-n", namespace, "get", "events.events.k8s.io", "-o", "json"]);

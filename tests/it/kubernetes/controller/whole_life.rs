@@ -8,7 +8,9 @@ use workspace_hygiene::journal::{Event, Op};
 
 use super::history::{done, journal};
 use super::process::Controller;
-use super::{annotate, apply, cluster, condition, events, in_namespace, namespace, patch, status, wait};
+use super::{
+    annotate, apply, cluster, condition, events, in_namespace, namespace, patch, status, wait, wait_for_retention,
+};
 use crate::world::{DAY, World, id, manifest};
 
 const LIVE: &str = "aaaaaaaa-0000-4000-8000-000000000000";
@@ -138,6 +140,7 @@ fn a_resource_lives_from_its_first_report_to_its_deletion() {
     assert!(restored.contains_key(b"src/deep/data".as_slice()), "{restored:?}");
 
     // The other's retention is over.
+    wait_for_retention(&life.namespace, &mut life.controller);
     let seen = life.sweep("after-retention");
     assert_eq!(
         (&seen["quarantine"]["directories"], &seen["reclaimed"]["directories"]),

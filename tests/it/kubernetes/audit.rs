@@ -38,7 +38,9 @@ pub fn written(folder: &Path, what: &str, namespace: &str) -> Vec<Written> {
     let done = |event: &Value| {
         event["stage"] == "ResponseComplete"
             && event["responseStatus"]["code"].as_u64().is_some_and(|code| code < 300)
+            // Nor what was only read, of which the log has no more than that.
             && event["verb"] != "delete"
+            && event.get("responseObject").is_some()
     };
     let about = |event: &Value| {
         let asked = asked(event);

@@ -98,7 +98,8 @@ impl Scene {
 
     fn is_forbidden(&self) -> bool {
         let status = object(&self.namespace, "test")["status"].to_string();
-        [self.controller.text(), status].iter().any(|text| text.contains("orbidden"))
+        let words = ["orbidden", "may not be read"];
+        [self.controller.text(), status].iter().any(|text| words.iter().any(|word| text.contains(word)))
     }
 
     fn comes_to_be_forbidden(mut self, missing: &str) {
@@ -141,7 +142,7 @@ fn a_controller_uses_each_of_its_rights_and_without_any_of_them_something_is_for
     cluster().user(LESS, "");
     Scene::new(&rules()).uses_all();
     let missing = each_missing();
-    assert!(missing.len() > 12, "{missing:?}");
+    assert!(missing.len() >= 12, "{missing:?}");
     for crowd in missing.chunks(CROWD) {
         std::thread::scope(|scope| {
             for (right, rules) in crowd {

@@ -189,6 +189,15 @@ fn a_resource_lives_from_its_first_report_to_its_deletion() {
     life.sweep("rest");
     life.wait_for_metric("purged_directories_total", "", 2.0);
 
+    // A fault of the spec stalls it until it is mended.
+    let schedule = |cron: &str, every: &str| format!(r#"{{"spec":{{"schedule":{{"cron":{cron},"every":{every}}}}}}}"#);
+    patch(&life.namespace, &schedule(r#""61 * * * *""#, "null"));
+    let seen = life.wait("fault", |status| is_because(status, "Stalled", "True", "InvalidSpec"));
+    assert!(is_because(&seen, "Ready", "False", "InvalidSpec"), "{seen}");
+    patch(&life.namespace, &schedule("null", r#""1m""#));
+    let seen = life.wait("its mending", |status| is_because(status, "Ready", "True", "Swept"));
+    assert!(condition(&seen, "Stalled").is_null(), "{seen}");
+
     // Deleted it leaves the volume as it is.
     let before = (manifest(&life.world.root()), journal(&life.world));
     cluster().admin(&["-n", &life.namespace, "delete", "wsh", "test", "--timeout=10s"]);

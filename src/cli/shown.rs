@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::lines::Lines;
+use crate::act::Acted;
 use crate::admin::{Board, Metrics, OrphanLine, QuarantineLine, ResourceView, SweepLine};
 use crate::clock::Clock;
 use crate::names::SessionId;
@@ -171,6 +172,10 @@ impl Audience for Shown {
             let more = json!({"event": "hold", "kind": hold.reason.kind().word(), "reason": hold.reason.word()});
             self.emit(&policy.resource, &[("Held", "Count", json!(1))], more);
         }
+    }
+
+    fn restored(&self, policy: &Policy, acted: &Acted) {
+        self.metrics.restored(&policy.resource, acted);
     }
 
     fn failed(&self, policy: &Policy, _: &str, state: &LastState) {

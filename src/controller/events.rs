@@ -7,6 +7,7 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 
+use crate::act::Acted;
 use crate::api::{API_VERSION, KIND};
 use crate::cluster::answered;
 use crate::policy::{Policy, ResourceName};
@@ -65,6 +66,12 @@ impl Events {
         if self.post.try_send((self.about.clone(), event)).is_err() {
             tracing::debug!(reason, "an event is dropped: too many wait");
         }
+    }
+
+    /// What was put back outside a sweep.
+    pub(super) fn restored(&self, acted: &Acted) {
+        let note = format!("{} workspaces put back: they are needed again", acted.restored.len());
+        self.tell(false, "Restore", "Restored", &note);
     }
 
     /// What a sweep did, and what held it.

@@ -9,6 +9,7 @@ use super::compose;
 use super::events::Events;
 use super::roots::Refusal;
 use super::writer::Wanted;
+use crate::act::Acted;
 use crate::api::WorkspaceHygieneStatus;
 use crate::clock::Clock;
 use crate::policy::{Policy, ResourceName};
@@ -148,6 +149,11 @@ impl Audience for Told {
         }
     }
 
+    fn restored(&self, policy: &Policy, acted: &Acted) {
+        self.shown.restored(policy, acted);
+        self.events.restored(acted);
+    }
+
     fn failed(&self, policy: &Policy, why: &str, state: &LastState) {
         self.shown.failed(policy, why, state);
         let mut state = self.state();
@@ -157,7 +163,8 @@ impl Audience for Told {
     fn due(&self, policy: &Policy, last: &LastState) {
         self.shown.due(policy, last);
         let mut state = self.state();
-        let status = compose::swept(last.status.clone(), &state.status, &self.name, state.handled.as_ref());
+        let (handled, now) = (state.handled.as_ref(), self.clock.now());
+        let status = compose::swept(last.status.clone(), &state.status, &self.name, handled, now);
         state.status = Arc::new(status);
         self.publish(&state);
     }

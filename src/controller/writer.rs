@@ -26,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A status to be written, while the term stands in which it was made.
 pub(super) type Wanted = Option<(Arc<Term>, Arc<WorkspaceHygieneStatus>)>;
 
-/// Writes what it is told, until nobody tells any more or the object is gone.
+/// Writes what it is told, until nobody tells any more.
 pub(super) struct Writer {
     pub(super) client: Client,
     pub(super) name: ResourceName,
@@ -71,8 +71,7 @@ impl Writer {
                             self.written = Some(digest);
                             pause = FIRST_PAUSE;
                         }
-                        Err(Failed::Gone) => return,
-                        Err(Failed::Again(why)) => {
+                        Err(why) => {
                             // What is there now is not known: a request that was not answered may have been done.
                             self.written = None;
                             let (namespace, name) = (&self.name.namespace, &self.name.name);
@@ -95,24 +94,19 @@ impl Writer {
         }
     }
 
-    async fn apply(&self, api: &Api<DynamicObject>, status: Value) -> Result<(), Failed> {
-        let Ok(_place) = self.places.acquire().await else { return Err(Failed::Gone) };
+    async fn apply(&self, api: &Api<DynamicObject>, status: Value) -> Result<(), String> {
+        let Ok(_place) = self.places.acquire().await else { return Err("everything ends".into()) };
         // With the uid: an object of the same name that was made since is another one.
         let metadata = json!({"name": self.name.name, "namespace": self.name.namespace, "uid": self.uid});
         let body = json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status});
         let params = PatchParams::apply(MANAGER).force();
         match answered(api.patch_status(&self.name.name, &params, &Patch::Apply(&body))).await {
             Ok(_) => Ok(()),
-            // A status that conflicts is forced; what is left of conflicts is the uid.
-            Err(error) if matches!(error.code(), Some(404 | 409)) => Err(Failed::Gone),
-            Err(error) => Err(Failed::Again(error.to_string())),
+            // 404 and 409 as well: the object may be gone, or of another uid, and then the watch tells soon and nobody wants
+            // anything written; but an API server that comes to its feet, or saw others write all the time, says the same.
+            Err(error) => Err(error.to_string()),
         }
     }
-}
-
-enum Failed {
-    Gone,
-    Again(String),
 }
 
 #[cfg(test)]

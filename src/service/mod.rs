@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use crate::act::Acted;
 use crate::api::WorkspaceHygiene;
 use crate::orders::Orders;
 use crate::policy::{Policy, ResourceName};
@@ -71,6 +72,9 @@ pub trait Audience: Send + Sync {
 
     /// A sweep ended; `state` is what came of it.
     fn swept(&self, policy: &Policy, swept: &Swept, state: &LastState, took: Duration);
+
+    /// What is needed again was put back outside a sweep.
+    fn restored(&self, _policy: &Policy, _acted: &Acted) {}
 
     /// A sweep came to no report.
     fn failed(&self, policy: &Policy, why: &str, state: &LastState);

@@ -338,6 +338,9 @@ impl Work {
         let context = Context { lock: ASIDE, ..self.context(&self.stop) };
         match sweep::restore(Arc::clone(&self.policy), self.sources.clone(), context, wanted).await {
             Ok(acted) => {
+                if !acted.restored.is_empty() {
+                    self.wiring.audience.restored(&self.policy, &acted);
+                }
                 for error in &acted.errors {
                     tracing::warn!(step = error.step, what = error.name, "{}", error.message);
                 }

@@ -10,7 +10,7 @@ use workspace_hygiene::api;
 use workspace_hygiene::policy::PolicyOptions;
 use workspace_hygiene::spec::{self, Fault, LoadOptions, Loaded};
 
-mod anything;
+pub mod anything;
 
 const GOOD: &str = r"
 apiVersion: hygiene.dev/v1alpha1

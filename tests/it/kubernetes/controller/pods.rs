@@ -193,19 +193,6 @@ fn a_service_that_turns_unready_in_mid_sweep_pauses_it() {
 }
 
 #[test]
-fn pods_that_may_not_be_read_are_not_known() {
-    for (parts, words) in [(SERVING, "of namespace"), (CLAIMS, "the pods of namespace")] {
-        let (world, namespace) = world("forbidden", parts);
-        cluster().admin(&["-n", &namespace, "delete", "rolebinding", "hygiene-pods"]);
-        let mut controller = start(&world, &namespace);
-        wait("a hold", &mut controller, || status(&namespace)["hold"]["reason"] == "SourceUnavailable");
-        let told = hold(&namespace);
-        assert!(told.contains(words) && told.contains("may not be read; allow the ServiceAccount"), "{told}");
-        controller.may_be_forbidden();
-    }
-}
-
-#[test]
 fn at_rest_pods_are_watched_and_never_listed() {
     let (mut world, namespace) = world("rest", &format!("{SERVING}, {CLAIMS}"));
     world.part("mode", "Report");

@@ -21,7 +21,7 @@ mod whole_life;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use process::Controller;
+pub use process::Controller;
 use serde_json::Value;
 
 use super::Cluster;
@@ -109,6 +109,6 @@ fn events(namespace: &str) -> Vec<(String, String)> {
 
 /// Waits until something is so.
 #[track_caller]
-fn wait(what: &str, controller: &mut Controller, is_so: impl Fn() -> bool) {
+pub fn wait(what: &str, controller: &mut Controller, is_so: impl Fn() -> bool) {
     controller.wait(what, |_| is_so());
 }

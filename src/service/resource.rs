@@ -181,8 +181,9 @@ impl Work {
         let stop = self.stop.child();
         // Whoever has the volume for a moment, as for a restore by hand, is no failure.
         let context = Context { lock: ASIDE, ..self.context(&stop) };
-        // A copy for this sweep alone: what its pattern keeps in memory to match names faster goes with it.
-        let (policy, sources) = (Arc::new((*self.policy).clone()), self.sources.clone());
+        // A pattern for this sweep alone: what it keeps in memory to match names faster goes with it.
+        let policy = Policy { pattern: self.policy.pattern.afresh(), ..(*self.policy).clone() };
+        let (policy, sources) = (Arc::new(policy), self.sources.clone());
         let only_looks = Instant::now() < self.may_change;
         // What writes nothing holds no lock, so that nobody waits for it.
         let holds_lock = !only_looks && self.policy.mode == Mode::Enforce;

@@ -11,6 +11,7 @@ use super::roots::Refusal;
 use super::writer::Wanted;
 use crate::api::WorkspaceHygieneStatus;
 use crate::clock::Clock;
+use crate::packed::Packed;
 use crate::policy::{Policy, ResourceName};
 use crate::report::status::LastState;
 use crate::service::Audience;
@@ -34,9 +35,9 @@ struct State {
     /// The term in which its task runs; nothing is written in another.
     term: Arc<Term>,
     /// The status as it was composed last; the writer holds the same.
-    status: Arc<WorkspaceHygieneStatus>,
+    status: Arc<Packed<WorkspaceHygieneStatus>>,
     /// What the object's status was found to be since nobody led here.
-    found: Option<Box<WorkspaceHygieneStatus>>,
+    found: Option<Packed<WorkspaceHygieneStatus>>,
     /// The request for a sweep that waits for one to begin, the one that a sweep runs for, and the one that was answered.
     requested: Option<String>,
     running: Option<String>,
@@ -57,7 +58,8 @@ impl Told {
         // Ended, so that nothing is written before somebody leads.
         let term = Term::unlimited();
         term.close();
-        let state = State { term, status: Arc::new(status), found: None, requested: None, running: None, handled };
+        let status = Arc::new(Packed::new(&status));
+        let state = State { term, status, found: None, requested: None, running: None, handled };
         Self { name, shown, clock, events, write, state: Mutex::new(state) }
     }
 
@@ -71,7 +73,7 @@ impl Told {
 
     /// What the object's status is, where another leader may have written it.
     pub(super) fn found(&self, status: Option<WorkspaceHygieneStatus>) {
-        self.state().found = status.map(Box::new);
+        self.state().found = status.as_ref().map(Packed::new);
     }
 
     /// In a new term what another leader wrote meanwhile is what is there.
@@ -80,8 +82,8 @@ impl Told {
         if !Arc::ptr_eq(&state.term, term) {
             state.term = Arc::clone(term);
             if let Some(status) = state.found.take() {
-                state.handled = status.last_handled_sweep_request.clone();
-                state.status = Arc::from(status);
+                state.handled = status.get().last_handled_sweep_request;
+                state.status = Arc::new(status);
             }
         }
     }
@@ -89,8 +91,9 @@ impl Told {
     /// A generation is about to be swept for the first time.
     pub(super) fn pending(&self, generation: i64) {
         let mut state = self.state();
-        if state.status.observed_generation != generation {
-            state.status = Arc::new(compose::pending(&state.status, generation, self.clock.now()));
+        let status = state.status.get();
+        if status.observed_generation != generation {
+            state.status = Arc::new(Packed::new(&compose::pending(&status, generation, self.clock.now())));
             self.publish(&state);
         }
     }
@@ -100,8 +103,9 @@ impl Told {
         let (namespace, name) = (&self.name.namespace, &self.name.name);
         tracing::warn!(namespace, name, reason = refusal.reason, "not swept: {}", refusal.message);
         let mut state = self.state();
-        let status = compose::refused(&state.status, generation, refusal.reason, &refusal.message, self.clock.now());
-        state.status = Arc::new(status);
+        let before = state.status.get();
+        let status = compose::refused(&before, generation, refusal.reason, &refusal.message, self.clock.now());
+        state.status = Arc::new(Packed::new(&status));
         self.publish(&state);
     }
 
@@ -118,7 +122,7 @@ impl Told {
 
     /// Directories in quarantine, as far as is known.
     pub(super) fn quarantined(&self) -> Option<u64> {
-        self.state().status.quarantine.as_ref().map(|quarantine| quarantine.directories)
+        self.state().status.get().quarantine.map(|quarantine| quarantine.directories)
     }
 }
 
@@ -138,7 +142,7 @@ impl Audience for Told {
 
     fn swept(&self, policy: &Policy, swept: &Swept, state: &LastState, took: Duration) {
         self.shown.swept(policy, swept, state, took);
-        let before = self.state().status.hold.as_ref().map(|hold| hold.reason.clone());
+        let before = self.state().status.get().hold.map(|hold| hold.reason);
         self.events.swept(policy, swept, before.as_deref());
         // One that stepped aside or was stopped follows again at once, and answers then.
         if !swept.acted.stopped {
@@ -156,8 +160,9 @@ impl Audience for Told {
     fn due(&self, policy: &Policy, last: &LastState) {
         self.shown.due(policy, last);
         let mut state = self.state();
-        let status = compose::swept(last.status.clone(), &state.status, &self.name, state.handled.as_ref());
-        state.status = Arc::new(status);
+        let before = state.status.get();
+        let status = compose::swept(last.status.clone(), &before, &self.name, state.handled.as_ref());
+        state.status = Arc::new(Packed::new(&status));
         self.publish(&state);
     }
 }
@@ -194,8 +199,8 @@ mod tests {
         let in_term = |generation| {
             told.begin(&Term::unlimited());
             told.pending(generation);
-            let (_, status): (_, Arc<WorkspaceHygieneStatus>) = written.borrow().clone().unwrap();
-            status.last_handled_sweep_request.clone().unwrap()
+            let (_, status): (_, Arc<Packed<WorkspaceHygieneStatus>>) = written.borrow().clone().unwrap();
+            status.get().last_handled_sweep_request.unwrap()
         };
         assert_eq!(in_term(1), "first");
         told.found(Some(handled("of another leader")));

@@ -16,6 +16,7 @@ pub mod journal;
 pub mod names;
 pub mod observe;
 pub mod orders;
+mod packed;
 pub mod plan;
 pub mod policy;
 pub mod progress;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::api::WorkspaceHygieneStatus;
+use crate::packed::Packed;
 use crate::policy::ResourceName;
 
 /// Most sweeps of one resource that are shown.
@@ -23,12 +24,12 @@ struct State {
     loaded: bool,
     /// The resources that are loaded, and whether their first observation was tried.
     expected: BTreeMap<ResourceName, bool>,
-    views: BTreeMap<ResourceName, Arc<ResourceView>>,
+    views: BTreeMap<ResourceName, Packed<ResourceView>>,
     fault: Option<String>,
 }
 
 /// One resource as it is shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceView {
     /// Its namespace.
@@ -54,7 +55,7 @@ pub struct ResourceView {
 }
 
 /// One sweep as it is shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SweepLine {
     /// Its id, as in the journal.
@@ -80,7 +81,7 @@ pub struct SweepLine {
 }
 
 /// One orphan as it is shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OrphanLine {
     /// Its name.
@@ -94,7 +95,7 @@ pub struct OrphanLine {
 }
 
 /// One entry of the quarantine as it is shown.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QuarantineLine {
     /// Its name.
@@ -141,18 +142,18 @@ impl Board {
         let name = ResourceName { namespace: view.namespace.clone(), name: view.name.clone() };
         let mut state = self.state();
         if state.expected.contains_key(&name) {
-            state.views.insert(name, Arc::new(view));
+            state.views.insert(name, Packed::new(&view));
         }
     }
 
     /// What is shown, by namespace and name.
     pub fn views(&self) -> Vec<Arc<ResourceView>> {
-        self.state().views.values().cloned().collect()
+        self.state().views.values().map(|view| Arc::new(view.get())).collect()
     }
 
     /// What is shown of one resource.
     pub fn view(&self, name: &ResourceName) -> Option<Arc<ResourceView>> {
-        self.state().views.get(name).cloned()
+        self.state().views.get(name).map(|view| Arc::new(view.get()))
     }
 
     /// The resources of which something is shown.

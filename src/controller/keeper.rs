@@ -99,9 +99,10 @@ impl Keeper {
                 (Some(running), Wanted::Sweep(sweep)) if running.is(&sweep) => self.hear(running, &sweep.asked),
                 (_, now) => {
                     if let Some(running) = running.take() {
-                        clean &= running.task.end(PATIENCE).await;
+                        clean &= Box::pin(running.task.end(PATIENCE)).await;
                     }
-                    running = self.begin(now).await;
+                    // Boxed, as below: a thousand keepers that only wait should be small.
+                    running = Box::pin(self.begin(now)).await;
                 }
             }
             let gone = match &mut running {
@@ -118,7 +119,7 @@ impl Keeper {
             };
             if gone {
                 if let Some(running) = running.take() {
-                    clean &= running.task.end(PATIENCE).await;
+                    clean &= Box::pin(running.task.end(PATIENCE)).await;
                 }
                 return clean;
             }

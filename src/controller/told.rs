@@ -12,6 +12,7 @@ use super::writer::Wanted;
 use crate::act::Acted;
 use crate::api::WorkspaceHygieneStatus;
 use crate::clock::Clock;
+use crate::packed::Packed;
 use crate::policy::{Policy, ResourceName};
 use crate::report::status::LastState;
 use crate::service::Audience;
@@ -35,9 +36,9 @@ struct State {
     /// The term in which its task runs; nothing is written in another.
     term: Arc<Term>,
     /// The status as it was composed last; the writer holds the same.
-    status: Arc<WorkspaceHygieneStatus>,
+    status: Arc<Packed<WorkspaceHygieneStatus>>,
     /// What the object's status was found to be since nobody led here.
-    found: Option<Box<WorkspaceHygieneStatus>>,
+    found: Option<Packed<WorkspaceHygieneStatus>>,
     /// The request for a sweep that waits for one to begin, the one that a sweep runs for, and the one that was answered.
     requested: Option<String>,
     running: Option<String>,
@@ -58,7 +59,8 @@ impl Told {
         // Ended, so that nothing is written before somebody leads.
         let term = Term::unlimited();
         term.close();
-        let state = State { term, status: Arc::new(status), found: None, requested: None, running: None, handled };
+        let status = Arc::new(Packed::new(&status));
+        let state = State { term, status, found: None, requested: None, running: None, handled };
         Self { name, shown, clock, events, write, state: Mutex::new(state) }
     }
 
@@ -72,7 +74,7 @@ impl Told {
 
     /// What the object's status is, where another leader may have written it.
     pub(super) fn found(&self, status: Option<WorkspaceHygieneStatus>) {
-        self.state().found = status.map(Box::new);
+        self.state().found = status.as_ref().map(Packed::new);
     }
 
     /// In a new term what another leader wrote meanwhile is what is there.
@@ -81,8 +83,8 @@ impl Told {
         if !Arc::ptr_eq(&state.term, term) {
             state.term = Arc::clone(term);
             if let Some(status) = state.found.take() {
-                state.handled = status.last_handled_sweep_request.clone();
-                state.status = Arc::from(status);
+                state.handled = status.get().last_handled_sweep_request;
+                state.status = Arc::new(status);
             }
         }
     }
@@ -90,8 +92,9 @@ impl Told {
     /// A generation is about to be swept for the first time.
     pub(super) fn pending(&self, generation: i64) {
         let mut state = self.state();
-        if state.status.observed_generation != generation {
-            state.status = Arc::new(compose::pending(&state.status, generation, self.clock.now()));
+        let status = state.status.get();
+        if status.observed_generation != generation {
+            state.status = Arc::new(Packed::new(&compose::pending(&status, generation, self.clock.now())));
             self.publish(&state);
         }
     }
@@ -101,8 +104,9 @@ impl Told {
         let (namespace, name) = (&self.name.namespace, &self.name.name);
         tracing::warn!(namespace, name, reason = refusal.reason, "not swept: {}", refusal.message);
         let mut state = self.state();
-        let status = compose::refused(&state.status, generation, refusal.reason, &refusal.message, self.clock.now());
-        state.status = Arc::new(status);
+        let before = state.status.get();
+        let status = compose::refused(&before, generation, refusal.reason, &refusal.message, self.clock.now());
+        state.status = Arc::new(Packed::new(&status));
         self.publish(&state);
     }
 
@@ -119,7 +123,7 @@ impl Told {
 
     /// Directories in quarantine, as far as is known.
     pub(super) fn quarantined(&self) -> Option<u64> {
-        self.state().status.quarantine.as_ref().map(|quarantine| quarantine.directories)
+        self.state().status.get().quarantine.map(|quarantine| quarantine.directories)
     }
 }
 
@@ -139,7 +143,7 @@ impl Audience for Told {
 
     fn swept(&self, policy: &Policy, swept: &Swept, state: &LastState, took: Duration) {
         self.shown.swept(policy, swept, state, took);
-        let before = self.state().status.clone();
+        let before = self.state().status.get();
         self.events.swept(policy, swept, before.hold.as_ref().map(|hold| hold.reason.as_str()));
         self.events.sources(&before.conditions, &state.status.conditions);
         // One that stepped aside or was stopped follows again at once, and answers then.
@@ -163,9 +167,9 @@ impl Audience for Told {
     fn due(&self, policy: &Policy, last: &LastState) {
         self.shown.due(policy, last);
         let mut state = self.state();
-        let (handled, now) = (state.handled.as_ref(), self.clock.now());
-        let status = compose::swept(last.status.clone(), &state.status, &self.name, handled, now);
-        state.status = Arc::new(status);
+        let (before, handled) = (state.status.get(), state.handled.as_ref());
+        let status = compose::swept(last.status.clone(), &before, &self.name, handled, self.clock.now());
+        state.status = Arc::new(Packed::new(&status));
         self.publish(&state);
     }
 }
@@ -202,8 +206,8 @@ mod tests {
         let in_term = |generation| {
             told.begin(&Term::unlimited());
             told.pending(generation);
-            let (_, status): (_, Arc<WorkspaceHygieneStatus>) = written.borrow().clone().unwrap();
-            status.last_handled_sweep_request.clone().unwrap()
+            let (_, status): (_, Arc<Packed<WorkspaceHygieneStatus>>) = written.borrow().clone().unwrap();
+            status.get().last_handled_sweep_request.unwrap()
         };
         assert_eq!(in_term(1), "first");
         told.found(Some(handled("of another leader")));

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::api::{API_VERSION, KIND, WorkspaceHygiene, WorkspaceHygieneStatus};
 use crate::cluster::{answered, jittered};
+use crate::packed::Packed;
 use crate::policy::ResourceName;
 use crate::term::Term;
 
@@ -24,7 +25,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// A status to be written, while the term stands in which it was made.
-pub(super) type Wanted = Option<(Arc<Term>, Arc<WorkspaceHygieneStatus>)>;
+pub(super) type Wanted = Option<(Arc<Term>, Arc<Packed<WorkspaceHygieneStatus>>)>;
 
 /// Writes what it is told, until nobody tells any more.
 pub(super) struct Writer {
@@ -57,7 +58,7 @@ impl Writer {
         loop {
             let newest = wanted.borrow_and_update().clone();
             if let Some((term, status)) = newest.filter(|(term, _)| term.stands()) {
-                let Ok(status) = serde_json::to_value(&*status) else { return };
+                let Ok(status) = serde_json::to_value(status.get()) else { return };
                 // Between two terms somebody else may have written.
                 if in_term.as_ref().is_some_and(|before| !Arc::ptr_eq(before, &term)) {
                     self.written = None;

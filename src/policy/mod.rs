@@ -1,6 +1,7 @@
 //! The spec parsed once into validated types. Nothing after this step can fail for want of validation.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use globset::GlobSet;
@@ -129,7 +130,7 @@ pub enum Activity {
 /// An anchored regular expression with one group named `session`.
 #[derive(Clone, Debug)]
 pub struct NamePattern {
-    regex: Regex,
+    regex: Arc<Regex>,
     /// How many bytes come before the group and after it, where that is the same in every name.
     around: Option<(usize, usize)>,
 }
@@ -143,6 +144,13 @@ impl std::str::FromStr for NamePattern {
 }
 
 impl NamePattern {
+    /// The same pattern without what it has in memory to match faster, which can be as large as the pattern itself: for use in
+    /// one place and for a while.
+    #[must_use]
+    pub(crate) fn afresh(&self) -> Self {
+        Self { regex: Arc::new((*self.regex).clone()), around: self.around }
+    }
+
     /// The pattern as it was written.
     pub(crate) fn text(&self) -> &str {
         self.regex.as_str()

@@ -1,5 +1,7 @@
 //! `workspaces.pattern` and `workspaces.keep`: what a name means must never be in doubt.
 
+use std::sync::Arc;
+
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ParserBuilder;
@@ -38,7 +40,7 @@ pub(super) fn name_pattern(pattern: &str) -> Result<NamePattern, String> {
         .build()
         .map_err(|_| format!("is too large once compiled; repeat less, as in {EXAMPLE}"))?;
     one_group_named_session(&regex)?;
-    Ok(NamePattern { regex, around: lengths_around_the_group(&tree) })
+    Ok(NamePattern { regex: Arc::new(regex), around: lengths_around_the_group(&tree) })
 }
 
 /// How many bytes come before the group and after it, where these are the same in every name that matches.

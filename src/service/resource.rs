@@ -12,6 +12,7 @@ use super::{Shared, Wiring};
 use crate::act::LockWait;
 use crate::clock::after;
 use crate::names::id_hash;
+use crate::packed::Packed;
 use crate::policy::{Mode, Policy, ResourceName};
 use crate::report::status::LastState;
 use crate::stop::Stop;
@@ -77,7 +78,9 @@ struct Work {
     stop: Stop,
     wake: Arc<Notify>,
     health: KnownHealth,
-    state: LastState,
+    state: Packed<LastState>,
+    /// The state after the sweep that ended just now.
+    ended: Option<LastState>,
     /// Failures in a row.
     failures: u32,
     /// From when on the volume may be changed.
@@ -88,8 +91,8 @@ impl Work {
     fn new(shared: Arc<Shared>, wiring: Wiring, policy: Arc<Policy>, stop: Stop, wake: Arc<Notify>) -> Self {
         let sources = wiring.parts.sources(&policy);
         let may_change = Instant::now() + shared.pace.startup_delay;
-        let (health, state) = (KnownHealth::default(), LastState::default());
-        Self { shared, wiring, policy, sources, stop, wake, health, state, failures: 0, may_change }
+        let (health, state) = (KnownHealth::default(), Packed::default());
+        Self { shared, wiring, policy, sources, stop, wake, health, state, ended: None, failures: 0, may_change }
     }
 
     fn context(&self, stop: &Stop) -> Context {
@@ -126,9 +129,11 @@ impl Work {
             if context.clock.now() >= due && !self.stop.requested() {
                 let again = Box::pin(self.sweep(&mut next_restore)).await;
                 let now = context.clock.now();
-                due = if again { now } else { self.next(due, now) };
-                self.state.status.next_sweep_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(due));
-                self.wiring.audience.due(&self.policy, &self.state);
+                let mut state = self.ended.take().unwrap_or_else(|| self.state.get());
+                due = if again { now } else { self.next(&state, due, now) };
+                state.status.next_sweep_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(due));
+                self.state = Packed::new(&state);
+                self.wiring.audience.due(&self.policy, &state);
             }
         }
     }
@@ -137,7 +142,7 @@ impl Work {
     async fn remember(&mut self, context: &Context) {
         let Ok(_look) = self.shared.looks.acquire().await else { return };
         if let Ok(Some(state)) = sweep::last_state(Arc::clone(&self.policy), context.clone()).await {
-            self.state = state;
+            self.state = Packed::new(&state);
         }
     }
 
@@ -147,13 +152,13 @@ impl Work {
     }
 
     /// When the next sweep is due that follows the one due at `last`.
-    fn next(&self, last: Timestamp, now: Timestamp) -> Timestamp {
+    fn next(&self, state: &LastState, last: Timestamp, now: Timestamp) -> Timestamp {
         let name = &self.policy.resource;
         let spread = self.policy.schedule.spread();
         // Always the same for a resource, so that its sweeps keep their distance.
         let share = id_hash(&format!("{}/{}", name.namespace, name.name)) % 1000;
         let offset = spread.mul_f64(f64::from(u16::try_from(share).unwrap_or(0)) / 1000.0);
-        let first = self.state.sweeps.len() <= 1;
+        let first = state.sweeps.len() <= 1;
         let by_schedule = self.policy.schedule.next(last, now).unwrap_or(Timestamp::MAX);
         let by_schedule = if first { after(by_schedule, offset) } else { by_schedule };
         if self.failures == 0 {
@@ -181,8 +186,9 @@ impl Work {
         let stop = self.stop.child();
         // Whoever has the volume for a moment, as for a restore by hand, is no failure.
         let context = Context { lock: ASIDE, ..self.context(&stop) };
-        // A copy for this sweep alone: what its pattern keeps in memory to match names faster goes with it.
-        let (policy, sources) = (Arc::new((*self.policy).clone()), self.sources.clone());
+        // A pattern for this sweep alone: what it keeps in memory to match names faster goes with it.
+        let policy = Policy { pattern: self.policy.pattern.afresh(), ..(*self.policy).clone() };
+        let (policy, sources) = (Arc::new(policy), self.sources.clone());
         let only_looks = Instant::now() < self.may_change;
         // What writes nothing holds no lock, so that nobody waits for it.
         let holds_lock = !only_looks && self.policy.mode == Mode::Enforce;
@@ -283,9 +289,9 @@ impl Work {
         for error in &acted.errors {
             tracing::warn!(step = error.step, what = error.name, "{}", error.message);
         }
-        let before = self.state.status.hold.as_ref().map(|hold| &hold.reason);
+        let before = self.state.get().status.hold.map(|hold| hold.reason);
         if let Some(hold) = &state.status.hold
-            && before != Some(&hold.reason)
+            && before.as_ref() != Some(&hold.reason)
         {
             tracing::warn!(
                 namespace = name.namespace,
@@ -297,8 +303,8 @@ impl Work {
         } else if before.is_some() && state.status.hold.is_none() {
             tracing::info!(namespace = name.namespace, name = name.name, "no longer held");
         }
-        self.state = state;
-        self.wiring.audience.swept(&self.policy, &swept, &self.state, took);
+        self.wiring.audience.swept(&self.policy, &swept, &state, took);
+        self.ended = Some(state);
     }
 
     fn failed(&mut self, why: &str) {
@@ -306,8 +312,9 @@ impl Work {
         let name = &self.policy.resource;
         tracing::error!(namespace = name.namespace, name = name.name, "the sweep failed: {why}");
         let now = self.context(&self.stop).clock.now();
-        self.state = self.state.after_failure(&self.policy, why, now);
-        self.wiring.audience.failed(&self.policy, why, &self.state);
+        let state = self.state.get().after_failure(&self.policy, why, now);
+        self.wiring.audience.failed(&self.policy, why, &state);
+        self.ended = Some(state);
     }
 
     /// Which quarantined workspaces are needed again; `None` where none is.

@@ -50,11 +50,16 @@ fn a_release_has_everything_with_its_checksums_and_licences() {
         assert!(unpacked.join(name).metadata().unwrap().len() > 0, "{name}");
     }
     let licences = fs::read_to_string(output.join("THIRD-PARTY-LICENCES.txt")).unwrap();
-    for words in ["\ntokio 1.", "\nrustix 1.", "\nkube 5.", "Permission is hereby granted, free of charge", "Apache License"] {
+    for words in
+        ["\ntokio 1.", "\nrustix 1.", "\nkube 5.", "Permission is hereby granted, free of charge", "Apache License"]
+    {
         assert!(licences.contains(words), "{words}");
     }
     assert!(!licences.contains("\ninsta 1."), "what only tests need is in no program");
-    let values = run(Command::new("tar").args(["-xzOf"]).arg(output.join(format!("workspace-hygiene-{version}.tgz"))).arg("workspace-hygiene/Chart.yaml"));
+    let values = run(Command::new("tar")
+        .args(["-xzOf"])
+        .arg(output.join(format!("workspace-hygiene-{version}.tgz")))
+        .arg("workspace-hygiene/Chart.yaml"));
     assert!(values.contains(&format!("version: {version}")), "{values}");
 }
 
@@ -71,7 +76,12 @@ fn a_version_that_is_not_the_same_everywhere_is_no_release() {
     }
     for (file, from, to, words) in [
         ("charts/workspace-hygiene/Chart.yaml", "version: 0.", "version: 9.", "Chart.yaml, version, says 9."),
-        ("charts/workspace-hygiene/Chart.yaml", "appVersion: \"0.", "appVersion: \"9.", "Chart.yaml, appVersion, says 9."),
+        (
+            "charts/workspace-hygiene/Chart.yaml",
+            "appVersion: \"0.",
+            "appVersion: \"9.",
+            "Chart.yaml, appVersion, says 9.",
+        ),
         ("CHANGELOG.md", "## [0.", "## [9.", "CHANGELOG.md says 9."),
     ] {
         let path = project.join(file);

@@ -38,10 +38,7 @@ impl Node {
         let name = format!("hygiene-node-{}", std::process::id());
         let mut keeper = outliving("node-keeper", include_str!("node-keeper.sh"));
         let keeper = keeper.arg(&name).spawn().unwrap();
-        for controller in fs::read_dir("/sys/fs/cgroup").unwrap().map(|one| one.unwrap().path()) {
-            // Some are files, of others there is no second hierarchy.
-            fs::create_dir(controller.join(&name)).ok();
-        }
+        hierarchies().iter().for_each(|one| fs::create_dir(one.join(&name)).unwrap());
         let namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
         let mut command_line: Vec<OsString> = vec!["unshare".into()];
         command_line.extend(namespaces.map(OsString::from));
@@ -129,6 +126,16 @@ impl Drop for Node {
         drop(self.keeper.stdin.take());
         self.keeper.wait().ok();
     }
+}
+
+/// Where cgroups are: in the second version one place, in the first one for each controller.
+fn hierarchies() -> Vec<PathBuf> {
+    let root = PathBuf::from("/sys/fs/cgroup");
+    if root.join("cgroup.controllers").exists() {
+        return vec![root];
+    }
+    let found = fs::read_dir(root).unwrap().map(|one| one.unwrap());
+    found.filter(|one| one.file_type().unwrap().is_dir()).map(|one| one.path()).collect()
 }
 
 fn ends_of_logs(dir: &Path) -> String {

@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build image demo test unit-test other-volumes mutants soak real-input bench bench-purge bench-scale bench-service bench-sessions lint fmt generate setup cluster cluster-stop clean
+.PHONY: help build image demo test unit-test other-volumes mutants soak real-input bench bench-controller bench-purge bench-scale bench-service bench-sessions lint fmt generate setup cluster cluster-stop clean
 
 CRD := crds/hygiene.dev_workspacehygienes.yaml
 
@@ -50,6 +50,9 @@ bench-sessions: ## read 10 000 000 sessions from PostgreSQL and MariaDB; SESSION
 
 bench-service: ## the service beside 1 000 requests a second, and for an hour; SERVICE='--minutes 1' for less
 	cargo bench --locked --bench service -- $(SERVICE)
+
+bench-controller: setup ## a controller of 1 000 resources on a real API server; CONTROLLER='--resources 100 --minutes 1' for less
+	cargo bench --locked --bench controller -- $(CONTROLLER)
 
 bench-purge: ## remove trees beside rm, find and others, as root; PURGE='--case local --rounds 1' for less
 	cargo bench --locked --bench purge -- $(PURGE)

@@ -2,23 +2,28 @@
 //! stands still, and a term that ended never begins again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
+use crate::stop::Once;
+
+/// Longest time after the machine was suspended until somebody who waits hears that the term ran out meanwhile: timers stand
+/// still with the machine.
+const AFTER_SUSPENSION: Duration = Duration::from_millis(500);
 
 /// A term, until a time of the machine's uptime (CLOCK_BOOTTIME). Whoever shares it sees its end at the same moment.
 #[derive(Debug)]
 pub struct Term {
     /// Its end, in milliseconds of uptime.
     end: AtomicU64,
-    over: AtomicBool,
+    over: Once,
 }
 
 impl Term {
-    /// A term until `end`, by the machine's uptime.
+    /// A term until `end`, by the machine's uptime. Whoever leads by it also runs [`Term::run_out`].
     pub fn until(end: Duration) -> Arc<Self> {
-        Arc::new(Self { end: AtomicU64::new(millis(end)), over: AtomicBool::new(false) })
+        Arc::new(Self { end: AtomicU64::new(millis(end)), over: Once::default() })
     }
 
     /// A term that ends only when it is closed.
@@ -28,7 +33,7 @@ impl Term {
 
     /// Whether this process may still act.
     pub fn stands(&self) -> bool {
-        if self.over.load(Ordering::Acquire) {
+        if self.over.happened() {
             return false;
         }
         let end = self.end.load(Ordering::Acquire);
@@ -51,7 +56,23 @@ impl Term {
 
     /// Ends it now.
     pub fn close(&self) {
-        self.over.store(true, Ordering::Release);
+        self.over.happen();
+    }
+
+    /// Completes once it is known that the term ended: when it was closed, or when somebody saw that it ran out.
+    pub(crate) async fn ended(&self) {
+        self.over.wait().await;
+    }
+
+    /// Sees that the term ran out, for all who wait for its end; one for each term is enough. Completes with the term's end.
+    pub async fn run_out(self: Arc<Self>) {
+        while self.stands() {
+            let end = self.end.load(Ordering::Acquire);
+            let left = end.saturating_sub(millis(SystemClock.uptime()));
+            // By at least as much as the clocks' ticks differ.
+            let left = Duration::from_millis(left.max(1)).min(AFTER_SUSPENSION);
+            let _ = tokio::time::timeout(left, self.ended()).await;
+        }
     }
 }
 

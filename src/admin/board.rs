@@ -150,6 +150,16 @@ impl Board {
         self.state().views.values().cloned().collect()
     }
 
+    /// What is shown of one resource.
+    pub fn view(&self, name: &ResourceName) -> Option<Arc<ResourceView>> {
+        self.state().views.get(name).cloned()
+    }
+
+    /// The resources of which something is shown.
+    pub fn names(&self) -> Vec<ResourceName> {
+        self.state().views.keys().cloned().collect()
+    }
+
     /// Specs are loaded.
     pub fn loaded(&self) {
         self.state().loaded = true;

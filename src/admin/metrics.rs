@@ -17,6 +17,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use super::VERSION;
 use super::board::{Board, ResourceView};
 use super::pulse::Pulse;
+use crate::act::Acted;
 use crate::api::SizeString;
 use crate::policy::ResourceName;
 use crate::progress::Working;
@@ -163,6 +164,11 @@ impl Metrics {
         for error in &acted.errors {
             *counted.errors.entry(error.step).or_default() += 1;
         }
+    }
+
+    /// Counts what was put back outside a sweep.
+    pub fn restored(&self, resource: &ResourceName, acted: &Acted) {
+        locked(&self.resources).entry(resource.clone()).or_default().restored += acted.restored.len() as u64;
     }
 
     /// Notes how long a step of a sweep took.

@@ -15,7 +15,9 @@ use super::serving::ServingOptions;
 use super::shown::{Shown, timed};
 use crate::act::LockWait;
 use crate::admin::{Metrics, Steps};
+use crate::cluster;
 use crate::controller::{self, Allowed, ClusterSecrets, Evidence, LeaseOptions, VolumeRoot};
+use crate::observe::containers::KubernetesApi;
 use crate::policy::Policy;
 use crate::service::Parts;
 use crate::stop::Stop;
@@ -105,7 +107,7 @@ impl RunController {
             return Ok(Exit::Usage);
         }
         let watch = if self.leader_elect { WATCH } else { WATCH_ALONE };
-        let (client, own_namespace) = controller::connect(watch).await.map_err(|why| anyhow!(why))?;
+        let (client, own_namespace) = cluster::connect(watch).await.map_err(|why| anyhow!(why))?;
         let serving = self.serving.start()?;
         let run = Arc::new(run);
         let clock = Arc::clone(&run.process.clock);
@@ -128,6 +130,7 @@ impl RunController {
             run: Arc::clone(&run),
             metrics: Arc::clone(&serving.metrics),
             secrets: ClusterSecrets(client.clone()),
+            pods: KubernetesApi::of(client.clone(), watch),
         };
         let namespaces: BTreeSet<_> = self.namespace.into_iter().collect();
         let options = controller::Options {
@@ -163,6 +166,7 @@ struct Made {
     run: Arc<Run>,
     metrics: Arc<Metrics>,
     secrets: ClusterSecrets,
+    pods: KubernetesApi,
 }
 
 impl Parts for Made {
@@ -173,6 +177,6 @@ impl Parts for Made {
 
     fn sources(&self, policy: &Policy) -> Sources {
         let secrets = Arc::new(self.secrets.clone());
-        timed(self.run.sources_with(policy, secrets), &self.metrics, &policy.resource)
+        timed(self.run.sources_with(policy, secrets, &self.pods), &self.metrics, &policy.resource)
     }
 }

@@ -1,10 +1,13 @@
 //! What a command is handed by the process it runs in: the clock, ids, who it is, and the request to stop.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
+use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use signal_hook::iterator::Signals;
 
 use crate::clock::{Clock, SystemClock};
 use crate::stop::Stop;
@@ -35,7 +38,8 @@ impl Process {
         leave_no_core();
         let registered = flag::register_conditional_shutdown(SIGINT, ENDED_BY_SIGINT, stop.flag())
             .and_then(|_| flag::register(SIGINT, stop.flag()))
-            .and_then(|_| flag::register(SIGTERM, stop.flag()));
+            .and_then(|_| flag::register(SIGTERM, stop.flag()))
+            .and_then(|_| wake_by_signals(stop.clone()));
         if let Err(error) = registered {
             // Without a handler a signal ends the process at once: harmless, and better than refusing to work.
             super::output::complain(format_args!("signals cannot be handled ({error}); one ends the process at once"));
@@ -55,6 +59,13 @@ impl Process {
     pub(super) fn host(&self) -> String {
         rustix::system::uname().nodename().to_string_lossy().into_owned()
     }
+}
+
+/// The handlers only set the flag, which is all that a handler may do: this thread wakes whoever waits for it.
+fn wake_by_signals(stop: Stop) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let wake = move || signals.forever().for_each(|_| stop.request());
+    thread::Builder::new().name("signals".into()).spawn(wake).map(drop)
 }
 
 /// A core dump would hold the passwords of the databases. Neither the kernel nor a program it hands cores to gets one.

@@ -19,6 +19,7 @@ use super::process::Process;
 use super::secrets::GivenSecrets;
 use crate::act::LockWait;
 use crate::observe::aws::Aws;
+use crate::observe::containers::KubernetesApi;
 use crate::observe::efs::Efs;
 use crate::observe::{containers, sessions};
 use crate::orders::Fixed;
@@ -44,6 +45,8 @@ pub(super) struct Run {
     secrets: Arc<GivenSecrets>,
     /// The clients of AWS, built once.
     aws: Aws,
+    /// The API server of a kubeconfig or of a pod, known when it is first asked.
+    kubernetes: KubernetesApi,
     /// The files that the resources were read from, by resource.
     orders: OnceLock<BTreeMap<ResourceName, SpecFile>>,
     /// What standard input held, where it was read already.
@@ -99,6 +102,7 @@ impl Run {
             state,
             secrets,
             aws: Aws::default(),
+            kubernetes: KubernetesApi::default(),
             orders,
             stdin: None,
             _logging: logging,
@@ -193,13 +197,13 @@ impl Run {
 
     /// The sources that one resource names.
     pub(super) fn sources(&self, policy: &Policy) -> Sources {
-        self.sources_with(policy, Arc::clone(&self.secrets) as _)
+        self.sources_with(policy, Arc::clone(&self.secrets) as _, &self.kubernetes)
     }
 
-    /// The same, with the values that it names elsewhere.
-    pub(super) fn sources_with(&self, policy: &Policy, secrets: Arc<dyn Secrets>) -> Sources {
+    /// The same, with the values that it names elsewhere, and the pods of this API server.
+    pub(super) fn sources_with(&self, policy: &Policy, secrets: Arc<dyn Secrets>, pods: &KubernetesApi) -> Sources {
         let sessions = sessions::open(&policy.sessions, secrets, Arc::clone(&self.process.clock));
-        let containers = containers::open(policy.containers.as_ref(), &self.aws, &self.process.clock);
+        let containers = containers::open(policy.containers.as_ref(), &self.aws, pods, &self.process.clock);
         let efs = policy.efs.clone().map(|efs| Arc::new(Efs::new(efs, self.aws.clone())));
         Sources { sessions, containers, efs }
     }

@@ -17,7 +17,7 @@ use super::options::duration;
 use super::output;
 use super::run::Run;
 use crate::api::{API_VERSION, KIND, WorkspaceHygiene};
-use crate::controller;
+use crate::cluster;
 
 /// The session that is live, and the one that is not there any more.
 const LIVE: &str = "5e1f7e57-0000-4000-8000-000000000001";
@@ -136,7 +136,7 @@ fn make_database(path: &Path) -> rusqlite::Result<()> {
 
 impl Ask {
     async fn run(self, run: &Run) -> Ended {
-        let (client, own) = controller::connect(REQUEST).await.map_err(|why| anyhow!(why))?;
+        let (client, own) = cluster::connect(REQUEST).await.map_err(|why| anyhow!(why))?;
         let namespace = self.namespace.as_deref().unwrap_or(&own);
         let kind = ApiResource::erase::<WorkspaceHygiene>(&());
         let resource = Resource { api: Api::namespaced_with(client, namespace, &kind), name: &self.name };

@@ -1,5 +1,6 @@
 //! What a service shows of itself: the board of the admin server, the metrics, and lines for CloudWatch.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,11 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::lines::Lines;
+use crate::act::Acted;
 use crate::admin::{Board, Metrics, OrphanLine, QuarantineLine, ResourceView, SweepLine};
 use crate::clock::Clock;
 use crate::names::SessionId;
-use crate::observe::containers::ContainerEvidence;
+use crate::observe::containers::{ContainerEvidence, Look};
 use crate::observe::sessions::SessionStore;
 use crate::observe::{Health, IdSet, LiveSessions, Reading};
 use crate::policy::{Policy, ResourceName};
@@ -38,8 +40,7 @@ impl Shown {
     /// Publishes the state; the lines below it are those of `swept`, or of what was shown before.
     fn publish(&self, policy: &Policy, state: &LastState, swept: Option<&Swept>) {
         let name = &policy.resource;
-        let views = self.board.views();
-        let before = views.iter().find(|view| view.namespace == name.namespace && view.name == name.name);
+        let before = self.board.view(name);
         let (orphans, quarantine) = match (swept, before) {
             (Some(swept), _) => (
                 orphans(policy, swept)
@@ -131,12 +132,11 @@ impl Shown {
 
 impl Audience for Shown {
     fn loaded(&self, resources: &[Arc<Policy>]) {
-        let names: Vec<_> = resources.iter().map(|policy| policy.resource.clone()).collect();
-        let is_loaded =
-            |view: &ResourceView| names.iter().any(|name| name.namespace == view.namespace && name.name == view.name);
-        for gone in self.board.views().iter().filter(|view| !is_loaded(view)) {
-            self.metrics.forget(&ResourceName { namespace: gone.namespace.clone(), name: gone.name.clone() });
+        let names: BTreeSet<_> = resources.iter().map(|policy| &policy.resource).collect();
+        for gone in self.board.names().iter().filter(|name| !names.contains(name)) {
+            self.metrics.forget(gone);
         }
+        let names: Vec<_> = names.into_iter().cloned().collect();
         self.board.expect(&names);
         self.board.loaded();
     }
@@ -172,6 +172,10 @@ impl Audience for Shown {
             let more = json!({"event": "hold", "kind": hold.reason.kind().word(), "reason": hold.reason.word()});
             self.emit(&policy.resource, &[("Held", "Count", json!(1))], more);
         }
+    }
+
+    fn restored(&self, policy: &Policy, acted: &Acted) {
+        self.metrics.restored(&policy.resource, acted);
     }
 
     fn failed(&self, policy: &Policy, _: &str, state: &LastState) {
@@ -239,9 +243,9 @@ impl SessionStore for Timed<Arc<dyn SessionStore>> {
 
 #[async_trait]
 impl ContainerEvidence for Timed<Arc<dyn ContainerEvidence>> {
-    async fn serving(&self) -> Option<Reading<Health>> {
+    async fn serving(&self, look: Look) -> Option<Reading<Health>> {
         let begun = begin();
-        let answer = self.of.serving().await?;
+        let answer = self.of.serving(look).await?;
         self.note.metrics.source(&self.note.resource, self.note.kind, begun.elapsed(), answer.complete().is_some());
         Some(answer)
     }

@@ -8,11 +8,11 @@ use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 
-use super::client::{Unanswered, answered};
 use super::events::Events;
 use super::watch::{Asked, OURS};
 use super::writer::MANAGER;
 use crate::api::WorkspaceHygiene;
+use crate::cluster::{Unanswered, answered};
 use crate::names::PlanHash;
 use crate::policy::Policy;
 use crate::records::AnswerKind;
@@ -94,7 +94,7 @@ impl Answering {
                 self.forget().await;
                 return changes;
             }
-            tokio::time::sleep(PAUSE).await;
+            let _ = tokio::time::timeout(PAUSE, self.context.stop.wait()).await;
         }
     }
 

@@ -20,6 +20,7 @@ pub(super) fn swept(
     before: &WorkspaceHygieneStatus,
     name: &ResourceName,
     handled: Option<&String>,
+    at: Timestamp,
 ) -> WorkspaceHygieneStatus {
     status.last_handled_sweep_request = handled.cloned();
     if let Some(hold) = &mut status.hold {
@@ -28,8 +29,14 @@ pub(super) fn swept(
     for condition in &mut status.conditions {
         condition.message = cut(&for_kubectl(&condition.message, name), SHORT_MESSAGE);
     }
-    // In mode Report without a state directory only the object itself remembers since when something is so.
+    // What was published counts. In mode Report without a state directory only the object itself remembers since when something
+    // is so, and what sweeps remember knows nothing of a refusal in between.
     keep_transitions(&mut status.conditions, &before.conditions);
+    for condition in &mut status.conditions {
+        if before.conditions.iter().any(|one| one.type_ == condition.type_ && one.status != condition.status) {
+            condition.last_transition_time = Time(at);
+        }
+    }
     fitting(status)
 }
 
@@ -120,11 +127,26 @@ mod tests {
             directories: None,
         };
         let status = WorkspaceHygieneStatus { hold: Some(hold), ..WorkspaceHygieneStatus::default() };
-        let status = swept(status, &WorkspaceHygieneStatus::default(), &name(), Some(&"now".to_owned()));
+        let status =
+            swept(status, &WorkspaceHygieneStatus::default(), &name(), Some(&"now".to_owned()), Timestamp::UNIX_EPOCH);
         let message = status.hold.unwrap().message;
         assert!(message.contains("kubectl -n team annotate wsh collab hygiene.dev/approve-plan=abc"), "{message}");
         assert!(message.contains("hygiene.dev/dismiss-plan=abc"), "{message}");
         assert_eq!(status.last_handled_sweep_request.as_deref(), Some("now"));
+    }
+
+    #[test]
+    fn a_condition_that_changed_since_it_was_published_changed_after_that() {
+        let second = |n| Timestamp::from_second(n).unwrap();
+        let ready = |status, at| condition(("Ready", status), "Swept", "x", 1, second(at));
+        let with = |ready| WorkspaceHygieneStatus { conditions: vec![ready], ..WorkspaceHygieneStatus::default() };
+        let since = |before, after| {
+            let status = swept(with(after), &with(before), &name(), None, second(9));
+            status.conditions[0].last_transition_time.0
+        };
+        assert_eq!(since(ready("False", 5), ready("True", 2)), second(9), "sweeps do not know that it was False");
+        assert_eq!(since(ready("True", 5), ready("True", 2)), second(5));
+        assert_eq!(since(ready("True", 5), ready("True", 7)), second(5));
     }
 
     #[test]

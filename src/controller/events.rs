@@ -2,12 +2,14 @@
 //! known is in status and in the journal.
 
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 
-use super::client::answered;
+use crate::act::Acted;
 use crate::api::{API_VERSION, KIND};
+use crate::cluster::answered;
 use crate::policy::{Policy, ResourceName};
 use crate::report::status::cut;
 use crate::sweep::Swept;
@@ -66,6 +68,12 @@ impl Events {
         }
     }
 
+    /// What was put back outside a sweep.
+    pub(super) fn restored(&self, acted: &Acted) {
+        let note = format!("{} workspaces put back: they are needed again", acted.restored.len());
+        self.tell(false, "Restore", "Restored", &note);
+    }
+
     /// What a sweep did, and what held it.
     ///
     /// `before` is the reason of what held the sweep before: that it still does is no event.
@@ -91,6 +99,18 @@ impl Events {
         {
             let note = format!("{}: {}", policy.root.display(), hold.cause);
             self.tell(true, "Sweep", hold.reason.word(), &note);
+        }
+    }
+
+    /// That a source is lost or back, by the conditions before a sweep and after it.
+    pub(super) fn sources(&self, before: &[Condition], now: &[Condition]) {
+        let find = |conditions: &[Condition]| conditions.iter().find(|one| one.type_ == "SourcesAvailable").cloned();
+        let Some(now) = find(now) else { return };
+        let was_lost = find(before).is_some_and(|before| before.status == "False");
+        match (was_lost, now.status.as_str()) {
+            (false, "False") => self.tell(true, "Sweep", "SourceLost", &now.message),
+            (true, "True") => self.tell(false, "Sweep", "SourceBack", "every source answers again"),
+            _ => {}
         }
     }
 }

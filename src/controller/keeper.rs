@@ -14,10 +14,9 @@ use super::orders::{Current, Newest, Sure};
 use super::roots::{Allowed, Refusal};
 use super::told::{LONGEST_REQUEST, Told};
 use super::watch::Asked;
-use crate::api::WorkspaceHygieneStatus;
+use crate::policy::Policy;
 use crate::records::AnswerKind;
 use crate::service::{Host, Parts, Task, Wiring};
-use crate::spec::Loaded;
 use crate::stop::Stop;
 use crate::sweep::Context;
 use crate::term::Term;
@@ -40,11 +39,9 @@ pub(super) enum Wanted {
 
 /// An object that is swept.
 pub(super) struct Sweep {
-    pub(super) loaded: Arc<Loaded>,
+    pub(super) policy: Arc<Policy>,
     pub(super) term: Arc<Term>,
     pub(super) asked: Vec<Asked>,
-    /// What its status says, for the beginning of a term.
-    pub(super) status: Option<WorkspaceHygieneStatus>,
 }
 
 /// An object that is not swept.
@@ -52,7 +49,6 @@ pub(super) struct Refused {
     pub(super) generation: i64,
     pub(super) refusal: Refusal,
     pub(super) term: Arc<Term>,
-    pub(super) status: Option<WorkspaceHygieneStatus>,
 }
 
 /// What all keepers share.
@@ -87,7 +83,7 @@ struct Running {
 
 impl Running {
     fn is(&self, sweep: &Sweep) -> bool {
-        let generation = |sweep: &Sweep| sweep.loaded.policy.generation;
+        let generation = |sweep: &Sweep| sweep.policy.generation;
         generation(&self.of) == generation(sweep) && Arc::ptr_eq(&self.of.term, &sweep.term)
     }
 }
@@ -133,16 +129,16 @@ impl Keeper {
         match wanted {
             Wanted::Nothing => None,
             Wanted::Refused(refused) => {
-                self.told.begin(&refused.term, refused.status.clone());
+                self.told.begin(&refused.term);
                 self.told.refused(refused.generation, &refused.refusal);
                 None
             }
             Wanted::Sweep(sweep) => {
-                self.told.begin(&sweep.term, sweep.status.clone());
-                let (allowed, loaded) = (Arc::clone(&self.means.allowed), Arc::clone(&sweep.loaded));
-                let looked = tokio::task::spawn_blocking(move || allowed.look_at_files(&loaded.policy)).await;
+                self.told.begin(&sweep.term);
+                let (allowed, policy) = (Arc::clone(&self.means.allowed), Arc::clone(&sweep.policy));
+                let looked = tokio::task::spawn_blocking(move || allowed.look_at_files(&policy)).await;
                 if let Ok(Err(refusal)) = looked {
-                    self.told.refused(sweep.loaded.policy.generation, &refusal);
+                    self.told.refused(sweep.policy.generation, &refusal);
                     return None;
                 }
                 Some(self.start(sweep))
@@ -151,8 +147,8 @@ impl Keeper {
     }
 
     fn start(&self, sweep: Arc<Sweep>) -> Running {
-        let generation = sweep.loaded.policy.generation;
-        let name = &sweep.loaded.policy.resource;
+        let generation = sweep.policy.generation;
+        let name = &sweep.policy.resource;
         tracing::info!(
             namespace = name.namespace,
             name = name.name,
@@ -168,7 +164,7 @@ impl Keeper {
         let wiring =
             Wiring { parts: Arc::clone(&self.means.parts), audience: Arc::clone(&self.told) as _, orders: orders as _ };
         let stop = self.means.stop.within(Arc::clone(&sweep.term));
-        let task = self.means.host.start((*sweep.loaded).clone(), wiring, &stop);
+        let task = self.means.host.start(Arc::clone(&sweep.policy), wiring, &stop);
         let asked = sweep.asked.clone();
         let mut running = Running { of: sweep, task, stop, answering: JoinSet::new(), heard };
         self.hear(&mut running, &asked);
@@ -186,7 +182,7 @@ impl Keeper {
             running.heard.push(one.clone());
             let dismissed = |other: &Asked| other.what == "dismiss-plan" && other.value == one.value;
             let withdrawn = kind == AnswerKind::Approve && asked.iter().any(dismissed);
-            let policy = Arc::new(running.of.loaded.policy.clone());
+            let policy = Arc::clone(&running.of.policy);
             let context = self.means.parts.context(&policy, &running.stop);
             let answering = Answering {
                 client: self.means.client.clone(),

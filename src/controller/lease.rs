@@ -14,13 +14,10 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::sync::watch;
 
-use super::client::{Unanswered, jittered, within};
 use crate::clock::Clock;
+use crate::cluster::{Unanswered, jittered, within};
 use crate::stop::Stop;
 use crate::term::Term;
-
-/// Time between two looks for a request to stop.
-const TICK: Duration = Duration::from_millis(50);
 
 /// How a lease is held.
 #[derive(Clone, Debug)]
@@ -142,6 +139,8 @@ impl Election {
     ) -> Option<Held> {
         self.seen = None;
         let term = Term::until(sent + self.options.trusted());
+        // A task of its own: it does not wait for an API server.
+        tokio::spawn(Arc::clone(&term).run_out());
         leading.send_replace(Some(Arc::clone(&term)));
         loop {
             let next = sent + jittered(self.options.renew_every());
@@ -241,10 +240,5 @@ impl Election {
 }
 
 async fn pause(time: Duration, stop: &Stop) {
-    let stopped = async {
-        while !stop.requested() {
-            tokio::time::sleep(TICK).await;
-        }
-    };
-    let _ = tokio::time::timeout(time, stopped).await;
+    let _ = tokio::time::timeout(time, stop.wait()).await;
 }

@@ -6,7 +6,6 @@
 //! stand.
 
 mod answers;
-mod client;
 mod compose;
 mod events;
 mod keeper;
@@ -31,7 +30,6 @@ use crate::policy::PolicyOptions;
 use crate::service::{Audience, Host, Pace, Parts};
 use crate::stop::Stop;
 use crate::term::Term;
-pub use client::connect;
 pub use lease::LeaseOptions;
 pub use roots::{Allowed, Evidence, Refusal, VolumeRoot};
 pub use secrets::ClusterSecrets;
@@ -40,8 +38,6 @@ pub use secrets::ClusterSecrets;
 const WRITERS: usize = 16;
 /// News that wait to be heard.
 const NEWS: usize = 64;
-/// Time between two looks for a request to stop.
-const TICK: Duration = Duration::from_millis(50);
 
 /// How the controller runs.
 pub struct Options {
@@ -127,7 +123,7 @@ pub async fn run(options: Options) {
                 registry.lead(term);
             }
             Some(ended) = registry.keepers.join_next() => registry.unclean |= !ended.unwrap_or(false),
-            () = tokio::time::sleep(TICK) => {}
+            () = stop.wait() => {}
         }
     }
     tracing::info!("asked to stop");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::Event;
+use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -14,14 +15,14 @@ use super::keeper::{Keeper, Means, Refused, Sweep, Wanted};
 use super::orders::{Newest, Sure};
 use super::roots::{Refusal, overlap};
 use super::told::Told;
-use super::watch::{News, Seen};
-use super::writer::Writer;
+use super::watch::{Asked, News, Seen};
+use super::writer::{Digest, Writer};
 use crate::api::WorkspaceHygieneStatus;
 use crate::clock::Clock;
-use crate::policy::PolicyOptions;
+use crate::policy::{Policy, PolicyOptions, ResourceName};
 use crate::report::status::cut;
 use crate::service::{Audience, NotSwept};
-use crate::spec::{Loaded, judge};
+use crate::spec::judge;
 use crate::term::Term;
 
 /// Longest list of faults, in bytes: what a condition has room for.
@@ -48,8 +49,16 @@ pub(super) struct Registry {
 /// One object.
 pub(super) struct Entry {
     scope: usize,
-    seen: Seen,
-    judged: Result<Arc<Loaded>, Refusal>,
+    uid: String,
+    name: ResourceName,
+    generation: i64,
+    deleted: bool,
+    created: Option<jiff::Timestamp>,
+    asked: Vec<Asked>,
+    /// Whether its `spec.mode` is Enforce, whatever else is in it.
+    enforces: bool,
+    /// The object itself is not kept: each change brings it anew.
+    judged: Result<Arc<Policy>, Refusal>,
     newest: watch::Sender<Newest>,
     wanted: watch::Sender<Wanted>,
     told: Arc<Told>,
@@ -58,12 +67,12 @@ pub(super) struct Entry {
 
 impl Entry {
     fn root(&self) -> Option<&Path> {
-        self.judged.as_ref().ok().map(|loaded| loaded.policy.root.as_path())
+        self.judged.as_ref().ok().map(|policy| policy.root.as_path())
     }
 
     /// What decides which of two that overlap stays: the older one.
     fn age(&self) -> (Option<jiff::Timestamp>, &str) {
-        (self.seen.created, &self.seen.uid)
+        (self.created, &self.uid)
     }
 }
 
@@ -72,7 +81,7 @@ impl Registry {
     pub(super) fn hear(&mut self, news: News) {
         match news {
             News::All(scope, all) => {
-                let gone = |entry: &Entry| entry.scope == scope && !all.iter().any(|seen| seen.uid == entry.seen.uid);
+                let gone = |entry: &Entry| entry.scope == scope && !all.iter().any(|seen| seen.uid == entry.uid);
                 let gone: Vec<_> =
                     self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(uid, _)| uid.clone()).collect();
                 gone.into_iter().for_each(|uid| self.remove(&uid));
@@ -126,7 +135,7 @@ impl Registry {
     }
 
     /// Whether the objects that are swept may be others now.
-    fn take_over(&mut self, scope: usize, seen: Seen) -> bool {
+    fn take_over(&mut self, scope: usize, mut seen: Seen) -> bool {
         let newest = Newest { generation: seen.generation, deleted: seen.deleted };
         let uid = seen.uid.clone();
         let before = self.entries.get(&uid).and_then(Entry::root).map(PathBuf::from);
@@ -134,18 +143,31 @@ impl Registry {
             Some(entry) => {
                 // Before all else: the sweep that runs looks here before its next step.
                 entry.newest.send_if_modified(|known| std::mem::replace(known, newest) != newest);
-                let changed = entry.seen.generation != seen.generation;
-                entry.seen = seen;
+                let changed = entry.generation != seen.generation;
+                let same = !changed && entry.deleted == seen.deleted && entry.asked == seen.asked;
+                (entry.generation, entry.deleted) = (seen.generation, seen.deleted);
+                entry.asked = std::mem::take(&mut seen.asked);
+                // While this process leads, what is told is mostly what it wrote itself.
+                if self.leading.is_none() {
+                    entry.told.found(status(&seen));
+                }
+                if same {
+                    return false;
+                }
                 changed
             }
             None => {
-                let entry = self.enter(scope, seen, newest);
+                let entry = self.enter(scope, &mut seen, newest);
                 self.entries.insert(uid.clone(), entry);
                 true
             }
         };
-        if changed && let Some(entry) = self.entries.get_mut(&uid) {
-            entry.judged = judged(&entry.seen, &self.policy, &self.means);
+        if changed {
+            let enforces = seen.object.pointer("/spec/mode").is_some_and(|mode| mode == "Enforce");
+            let judged = self.judged(seen.object);
+            if let Some(entry) = self.entries.get_mut(&uid) {
+                (entry.enforces, entry.judged) = (enforces, judged);
+            }
         }
         let now = self.entries.get(&uid).and_then(Entry::root).map(PathBuf::from);
         self.steer(&uid);
@@ -155,8 +177,8 @@ impl Registry {
         changed
     }
 
-    fn enter(&mut self, scope: usize, seen: Seen, newest: Newest) -> Entry {
-        let status: WorkspaceHygieneStatus = status(&seen).unwrap_or_default();
+    fn enter(&mut self, scope: usize, seen: &mut Seen, newest: Newest) -> Entry {
+        let status: WorkspaceHygieneStatus = status(seen).unwrap_or_default();
         let (name, uid) = (seen.name.clone(), seen.uid.clone());
         let events = Events::new(self.post.clone(), &name, &uid);
         let (write, to_write) = watch::channel(None);
@@ -165,17 +187,17 @@ impl Registry {
             name: name.clone(),
             uid: uid.clone(),
             places: Arc::clone(&self.places),
-            written: seen.status.clone(),
+            written: seen.status.as_ref().map(Digest::of),
         };
         tokio::spawn(writer.run(to_write));
         let (shown, clock) = (Arc::clone(&self.shown), Arc::clone(&self.clock));
-        let told = Arc::new(Told::new(name, status, shown, clock, events.clone(), write));
+        let told = Arc::new(Told::new(name.clone(), status, shown, clock, events.clone(), write));
         let (newest, heard) = watch::channel(newest);
         let (wanted, to_do) = watch::channel(Wanted::Nothing);
         let sure = self.sure.get(scope).cloned().unwrap_or_default();
         let keeper = Keeper {
             means: self.means.clone(),
-            uid,
+            uid: uid.clone(),
             told: Arc::clone(&told),
             events: events.clone(),
             newest: heard,
@@ -184,13 +206,16 @@ impl Registry {
         self.keepers.spawn(keeper.run(to_do));
         // Judged right after.
         let judged = Err(Refusal { reason: "NotJudged", message: String::new() });
-        Entry { scope, seen, judged, newest, wanted, told, events }
+        let (generation, deleted, created) = (seen.generation, seen.deleted, seen.created);
+        let asked = std::mem::take(&mut seen.asked);
+        let enforces = false;
+        Entry { scope, uid, name, generation, deleted, created, asked, enforces, judged, newest, wanted, told, events }
     }
 
     fn remove(&mut self, uid: &str) {
         let Some(entry) = self.entries.remove(uid) else { return };
         entry.newest.send_modify(|newest| newest.deleted = true);
-        let name = &entry.seen.name;
+        let name = &entry.name;
         tracing::info!(
             namespace = name.namespace,
             name = name.name,
@@ -224,7 +249,7 @@ impl Registry {
     /// Says what is wanted of an object, where that is something else than before.
     fn steer(&self, uid: &str) {
         let Some(entry) = self.entries.get(uid) else { return };
-        let Some(term) = self.leading.as_ref().filter(|_| !entry.seen.deleted) else {
+        let Some(term) = self.leading.as_ref().filter(|_| !entry.deleted) else {
             entry.wanted.send_replace(Wanted::Nothing);
             return;
         };
@@ -232,22 +257,22 @@ impl Registry {
             (Ok(_), Some(refusal)) => Err(refusal),
             (judged, _) => judged.clone(),
         };
-        let (term, status) = (Arc::clone(term), status(&entry.seen));
+        let term = Arc::clone(term);
         match judged {
-            Ok(loaded) => {
-                let asked = entry.seen.asked.clone();
+            Ok(policy) => {
+                let asked = entry.asked.clone();
                 let same = matches!(&*entry.wanted.borrow(), Wanted::Sweep(now) if now.asked == asked
-                    && Arc::ptr_eq(&now.loaded, &loaded) && Arc::ptr_eq(&now.term, &term));
+                    && Arc::ptr_eq(&now.policy, &policy) && Arc::ptr_eq(&now.term, &term));
                 if !same {
-                    entry.wanted.send_replace(Wanted::Sweep(Arc::new(Sweep { loaded, term, asked, status })));
+                    entry.wanted.send_replace(Wanted::Sweep(Arc::new(Sweep { policy, term, asked })));
                 }
             }
             Err(refusal) => {
-                let generation = entry.seen.generation;
+                let generation = entry.generation;
                 let same = matches!(&*entry.wanted.borrow(), Wanted::Refused(now) if now.generation == generation
                     && now.refusal == refusal && Arc::ptr_eq(&now.term, &term));
                 if !same {
-                    let refused = Refused { generation, refusal, term, status };
+                    let refused = Refused { generation, refusal, term };
                     entry.wanted.send_replace(Wanted::Refused(Arc::new(refused)));
                 }
             }
@@ -258,10 +283,10 @@ impl Registry {
     fn overlapping(&self, entry: &Entry) -> Option<Refusal> {
         let root = entry.root()?;
         let older = |other: &&Entry| {
-            other.age() < entry.age() && other.root().is_some_and(|other| overlap(other, root)) && !other.seen.deleted
+            other.age() < entry.age() && other.root().is_some_and(|other| overlap(other, root)) && !other.deleted
         };
         let other = self.entries.values().find(older)?;
-        let (ours, theirs) = (&entry.seen.name, &other.seen.name);
+        let (ours, theirs) = (&entry.name, &other.name);
         let whose = match ours.namespace == theirs.namespace {
             true => format!("that of {}", theirs.name),
             false => "that of a resource in another namespace".to_owned(),
@@ -274,16 +299,14 @@ impl Registry {
     /// Shows which objects are swept.
     fn show(&self) {
         let swept = |entry: &Entry| match &*entry.wanted.borrow() {
-            Wanted::Sweep(sweep) => Some(Arc::new(sweep.loaded.policy.clone())),
+            Wanted::Sweep(sweep) => Some(Arc::clone(&sweep.policy)),
             _ => None,
         };
         let swept: Vec<_> = self.entries.values().filter_map(swept).collect();
         let refused = |entry: &Entry| match &*entry.wanted.borrow() {
-            Wanted::Refused(refused) => Some(NotSwept {
-                resource: entry.seen.name.clone(),
-                reason: refused.refusal.reason,
-                enforce: entry.seen.object.pointer("/spec/mode").is_some_and(|mode| mode == "Enforce"),
-            }),
+            Wanted::Refused(refused) => {
+                Some(NotSwept { resource: entry.name.clone(), reason: refused.refusal.reason, enforce: entry.enforces })
+            }
             _ => None,
         };
         let refused: Vec<_> = self.entries.values().filter_map(refused).collect();
@@ -292,19 +315,25 @@ impl Registry {
             self.shown.refused(&refused);
         }
     }
+
+    /// What the spec asks for, or why it is not followed.
+    fn judged(&self, object: Value) -> Result<Arc<Policy>, Refusal> {
+        let loaded = judge(object, &self.policy).map_err(|faults| {
+            let told: Vec<_> = faults.iter().map(crate::spec::Fault::told).collect();
+            Refusal { reason: "InvalidSpec", message: cut(&told.join("; "), LONGEST) }
+        })?;
+        let mut policy = loaded.policy;
+        self.means.allowed.bind(&mut policy)?;
+        // Compiled patterns are the largest part of a policy, and most resources have the same one.
+        let patterns = self.entries.values().filter_map(|entry| Some(&entry.judged.as_ref().ok()?.pattern));
+        if let Some(same) = patterns.into_iter().find(|pattern| pattern.text() == policy.pattern.text()) {
+            policy.pattern = same.clone();
+        }
+        Ok(Arc::new(policy))
+    }
 }
 
 fn status(seen: &Seen) -> Option<WorkspaceHygieneStatus> {
     // One that an older version wrote and that does not decode is written anew.
     serde_json::from_value(seen.status.clone()?).ok()
-}
-
-/// What the spec asks for, or why it is not followed.
-fn judged(seen: &Seen, options: &PolicyOptions, means: &Means) -> Result<Arc<Loaded>, Refusal> {
-    let mut loaded = judge(seen.object.clone(), options).map_err(|faults| {
-        let told: Vec<_> = faults.iter().map(crate::spec::Fault::told).collect();
-        Refusal { reason: "InvalidSpec", message: cut(&told.join("; "), LONGEST) }
-    })?;
-    means.allowed.bind(&mut loaded.policy)?;
-    Ok(Arc::new(loaded))
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client};
 use secrecy::SecretString;
 
-use super::client::{Unanswered, answered};
+use crate::cluster::{Unanswered, answered};
 use crate::secrets::{SecretKey, SecretKind, Secrets};
 
 /// Reads them with this client. A key names the resource's own namespace and no other: a spec has no place for one.

@@ -9,6 +9,7 @@ use super::compose;
 use super::events::Events;
 use super::roots::Refusal;
 use super::writer::Wanted;
+use crate::act::Acted;
 use crate::api::WorkspaceHygieneStatus;
 use crate::clock::Clock;
 use crate::policy::{Policy, ResourceName};
@@ -33,8 +34,10 @@ pub(super) struct Told {
 struct State {
     /// The term in which its task runs; nothing is written in another.
     term: Arc<Term>,
-    /// The status as it was composed last.
-    status: WorkspaceHygieneStatus,
+    /// The status as it was composed last; the writer holds the same.
+    status: Arc<WorkspaceHygieneStatus>,
+    /// What the object's status was found to be since nobody led here.
+    found: Option<Box<WorkspaceHygieneStatus>>,
     /// The request for a sweep that waits for one to begin, the one that a sweep runs for, and the one that was answered.
     requested: Option<String>,
     running: Option<String>,
@@ -55,7 +58,7 @@ impl Told {
         // Ended, so that nothing is written before somebody leads.
         let term = Term::unlimited();
         term.close();
-        let state = State { term, status, requested: None, running: None, handled };
+        let state = State { term, status: Arc::new(status), found: None, requested: None, running: None, handled };
         Self { name, shown, clock, events, write, state: Mutex::new(state) }
     }
 
@@ -64,17 +67,22 @@ impl Told {
     }
 
     fn publish(&self, state: &State) {
-        self.write.send_replace(Some((Arc::clone(&state.term), Arc::new(state.status.clone()))));
+        self.write.send_replace(Some((Arc::clone(&state.term), Arc::clone(&state.status))));
+    }
+
+    /// What the object's status is, where another leader may have written it.
+    pub(super) fn found(&self, status: Option<WorkspaceHygieneStatus>) {
+        self.state().found = status.map(Box::new);
     }
 
     /// In a new term what another leader wrote meanwhile is what is there.
-    pub(super) fn begin(&self, term: &Arc<Term>, status: Option<WorkspaceHygieneStatus>) {
+    pub(super) fn begin(&self, term: &Arc<Term>) {
         let mut state = self.state();
         if !Arc::ptr_eq(&state.term, term) {
             state.term = Arc::clone(term);
-            if let Some(status) = status {
+            if let Some(status) = state.found.take() {
                 state.handled = status.last_handled_sweep_request.clone();
-                state.status = status;
+                state.status = Arc::from(status);
             }
         }
     }
@@ -83,7 +91,7 @@ impl Told {
     pub(super) fn pending(&self, generation: i64) {
         let mut state = self.state();
         if state.status.observed_generation != generation {
-            state.status = compose::pending(&state.status, generation, self.clock.now());
+            state.status = Arc::new(compose::pending(&state.status, generation, self.clock.now()));
             self.publish(&state);
         }
     }
@@ -94,7 +102,7 @@ impl Told {
         tracing::warn!(namespace, name, reason = refusal.reason, "not swept: {}", refusal.message);
         let mut state = self.state();
         let status = compose::refused(&state.status, generation, refusal.reason, &refusal.message, self.clock.now());
-        state.status = status;
+        state.status = Arc::new(status);
         self.publish(&state);
     }
 
@@ -131,13 +139,19 @@ impl Audience for Told {
 
     fn swept(&self, policy: &Policy, swept: &Swept, state: &LastState, took: Duration) {
         self.shown.swept(policy, swept, state, took);
-        let before = self.state().status.hold.as_ref().map(|hold| hold.reason.clone());
-        self.events.swept(policy, swept, before.as_deref());
+        let before = self.state().status.clone();
+        self.events.swept(policy, swept, before.hold.as_ref().map(|hold| hold.reason.as_str()));
+        self.events.sources(&before.conditions, &state.status.conditions);
         // One that stepped aside or was stopped follows again at once, and answers then.
         if !swept.acted.stopped {
             let mut state = self.state();
             state.handled = state.running.take().or_else(|| state.handled.take());
         }
+    }
+
+    fn restored(&self, policy: &Policy, acted: &Acted) {
+        self.shown.restored(policy, acted);
+        self.events.restored(acted);
     }
 
     fn failed(&self, policy: &Policy, why: &str, state: &LastState) {
@@ -149,7 +163,52 @@ impl Audience for Told {
     fn due(&self, policy: &Policy, last: &LastState) {
         self.shown.due(policy, last);
         let mut state = self.state();
-        state.status = compose::swept(last.status.clone(), &state.status, &self.name, state.handled.as_ref());
+        let (handled, now) = (state.handled.as_ref(), self.clock.now());
+        let status = compose::swept(last.status.clone(), &state.status, &self.name, handled, now);
+        state.status = Arc::new(status);
         self.publish(&state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    struct Nobody;
+
+    impl Audience for Nobody {
+        fn loaded(&self, _: &[Arc<Policy>]) {}
+        fn fault(&self, _: Option<String>) {}
+        fn swept(&self, _: &Policy, _: &Swept, _: &LastState, _: Duration) {}
+        fn failed(&self, _: &Policy, _: &str, _: &LastState) {}
+        fn due(&self, _: &Policy, _: &LastState) {}
+    }
+
+    fn handled(request: &str) -> WorkspaceHygieneStatus {
+        WorkspaceHygieneStatus { last_handled_sweep_request: Some(request.into()), ..WorkspaceHygieneStatus::default() }
+    }
+
+    #[test]
+    fn a_term_begins_with_what_was_found_since_the_last_one() {
+        let name = ResourceName { namespace: "team".into(), name: "collab".into() };
+        let (post, _posted) = mpsc::channel(1);
+        let (write, written) = watch::channel(None);
+        let events = Events::new(post, &name, "uid");
+        let told = Told::new(name, handled("first"), Arc::new(Nobody), Arc::new(SystemClock), events, write);
+        assert!(!told.request("first") && told.request("second"));
+        let in_term = |generation| {
+            told.begin(&Term::unlimited());
+            told.pending(generation);
+            let (_, status): (_, Arc<WorkspaceHygieneStatus>) = written.borrow().clone().unwrap();
+            status.last_handled_sweep_request.clone().unwrap()
+        };
+        assert_eq!(in_term(1), "first");
+        told.found(Some(handled("of another leader")));
+        assert_eq!(in_term(2), "of another leader");
+        assert!(!told.request("of another leader"));
+        assert_eq!(in_term(3), "of another leader", "nothing else was found since");
     }
 }

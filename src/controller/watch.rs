@@ -15,8 +15,8 @@ use kube::{Api, Client, Resource};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::client::jittered;
 use crate::api::{API_VERSION, KIND, WorkspaceHygiene};
+use crate::cluster::jittered;
 use crate::policy::ResourceName;
 
 /// First pause after a watch broke, which doubles.

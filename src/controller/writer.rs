@@ -7,10 +7,12 @@ use std::time::Duration;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use sha2::Digest as _;
+use sha2::Sha256;
 use tokio::sync::{Semaphore, watch};
 
-use super::client::{answered, jittered};
 use crate::api::{API_VERSION, KIND, WorkspaceHygiene, WorkspaceHygieneStatus};
+use crate::cluster::{answered, jittered};
 use crate::policy::ResourceName;
 use crate::term::Term;
 
@@ -24,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A status to be written, while the term stands in which it was made.
 pub(super) type Wanted = Option<(Arc<Term>, Arc<WorkspaceHygieneStatus>)>;
 
-/// Writes what it is told, until nobody tells any more or the object is gone.
+/// Writes what it is told, until nobody tells any more.
 pub(super) struct Writer {
     pub(super) client: Client,
     pub(super) name: ResourceName,
@@ -32,7 +34,18 @@ pub(super) struct Writer {
     /// Requests at once, of all writers.
     pub(super) places: Arc<Semaphore>,
     /// What is there.
-    pub(super) written: Option<Value>,
+    pub(super) written: Option<Digest>,
+}
+
+/// Tells one status from another, without keeping either.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Digest([u8; 32]);
+
+impl Digest {
+    pub(super) fn of(status: &Value) -> Self {
+        // Objects are sorted by their keys, whoever wrote them.
+        Self(Sha256::digest(status.to_string()).into())
+    }
 }
 
 impl Writer {
@@ -50,14 +63,15 @@ impl Writer {
                     self.written = None;
                 }
                 in_term = Some(Arc::clone(&term));
-                if self.written.as_ref() != Some(&status) {
-                    match self.apply(&api, &status).await {
+                let digest = Digest::of(&status);
+                if self.written != Some(digest) {
+                    // Boxed, as it is seldom under way and its state is large.
+                    match Box::pin(self.apply(&api, status)).await {
                         Ok(()) => {
-                            self.written = Some(status);
+                            self.written = Some(digest);
                             pause = FIRST_PAUSE;
                         }
-                        Err(Failed::Gone) => return,
-                        Err(Failed::Again(why)) => {
+                        Err(why) => {
                             // What is there now is not known: a request that was not answered may have been done.
                             self.written = None;
                             let (namespace, name) = (&self.name.namespace, &self.name.name);
@@ -80,22 +94,33 @@ impl Writer {
         }
     }
 
-    async fn apply(&self, api: &Api<DynamicObject>, status: &Value) -> Result<(), Failed> {
-        let Ok(_place) = self.places.acquire().await else { return Err(Failed::Gone) };
+    async fn apply(&self, api: &Api<DynamicObject>, status: Value) -> Result<(), String> {
+        let Ok(_place) = self.places.acquire().await else { return Err("everything ends".into()) };
         // With the uid: an object of the same name that was made since is another one.
         let metadata = json!({"name": self.name.name, "namespace": self.name.namespace, "uid": self.uid});
         let body = json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status});
         let params = PatchParams::apply(MANAGER).force();
         match answered(api.patch_status(&self.name.name, &params, &Patch::Apply(&body))).await {
             Ok(_) => Ok(()),
-            // A status that conflicts is forced; what is left of conflicts is the uid.
-            Err(error) if matches!(error.code(), Some(404 | 409)) => Err(Failed::Gone),
-            Err(error) => Err(Failed::Again(error.to_string())),
+            // 404 and 409 as well: the object may be gone, or of another uid, and then the watch tells soon and nobody wants
+            // anything written; but an API server that comes to its feet, or saw others write all the time, says the same.
+            Err(error) => Err(error.to_string()),
         }
     }
 }
 
-enum Failed {
-    Gone,
-    Again(String),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_the_same_however_its_fields_are_ordered_and_another_one_is_not() {
+        let ours = json!({"observedGeneration": 3, "conditions": [{"type": "Ready", "status": "True"}]});
+        let found: Value =
+            serde_json::from_str(r#"{"conditions":[{"status":"True","type":"Ready"}],"observedGeneration":3}"#)
+                .unwrap();
+        assert!(Digest::of(&ours) == Digest::of(&found));
+        let other = json!({"observedGeneration": 3, "conditions": [{"type": "Ready", "status": "False"}]});
+        assert!(Digest::of(&ours) != Digest::of(&other));
+    }
 }

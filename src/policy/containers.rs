@@ -6,9 +6,11 @@ use std::time::Duration;
 use hyper::Uri;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::NamePattern;
 use super::convert::duration;
 use super::ecs::{self, EcsPolicy};
 use super::faults::Faults;
+use super::kubernetes::{self, KubernetesPolicy};
 use crate::api;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -16,6 +18,8 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 /// Which containers serve the workspaces, and when they count as well.
 #[derive(Clone, Debug)]
 pub struct ContainerPolicy {
+    /// Pods of the resource's own namespace.
+    pub kubernetes: Option<KubernetesPolicy>,
     /// Tasks of an ECS cluster.
     pub ecs: Option<EcsPolicy>,
     /// A health endpoint.
@@ -106,7 +110,12 @@ impl HealthUrl {
 }
 
 /// `spec.containers`, if it is given and in order.
-pub(super) fn containers(spec: Option<&api::ContainersSpec>, faults: &mut Faults) -> Option<ContainerPolicy> {
+pub(super) fn containers(
+    spec: Option<&api::ContainersSpec>,
+    namespace: &str,
+    pattern: Option<&NamePattern>,
+    faults: &mut Faults,
+) -> Option<ContainerPolicy> {
     let spec = spec?;
     if spec.kubernetes.is_none() && spec.ecs.is_none() && spec.http.is_none() {
         faults.add("spec.containers", "", "give at least one of kubernetes, ecs and http");
@@ -119,6 +128,9 @@ pub(super) fn containers(spec: Option<&api::ContainersSpec>, faults: &mut Faults
         api::WhenAbsent::Proceed => WhenAbsent::Proceed,
     };
     let ecs = spec.ecs.as_ref().map(|ecs| ecs::ecs(ecs, when_absent, http.is_some(), faults));
+    let times = (settle.unwrap_or_default(), when_absent);
+    let pods = spec.kubernetes.as_ref();
+    let pods = pods.map(|pods| kubernetes::kubernetes(pods, namespace, pattern, times, faults));
     let http = match http {
         Some(http) => Some(http?),
         None => None,
@@ -127,7 +139,11 @@ pub(super) fn containers(spec: Option<&api::ContainersSpec>, faults: &mut Faults
         Some(ecs) => Some(ecs?),
         None => None,
     };
-    Some(ContainerPolicy { ecs, http, settle: settle?, when_absent })
+    let kubernetes = match pods {
+        Some(pods) => Some(pods?),
+        None => None,
+    };
+    Some(ContainerPolicy { kubernetes, ecs, http, settle: settle?, when_absent })
 }
 
 fn http(spec: &api::HttpSpec, faults: &mut Faults) -> Option<HttpPolicy> {

@@ -41,7 +41,7 @@ impl Policy {
         let namespace = resource.metadata.namespace.as_deref().unwrap_or(api::DEFAULT_NAMESPACE);
         let place = sessions::Place { root: root.as_deref(), pattern: pattern.as_ref(), namespace };
         let sessions = sessions::convert(&spec.sessions, place, &mut faults);
-        let containers = containers::containers(spec.containers.as_ref(), &mut faults);
+        let containers = containers::containers(spec.containers.as_ref(), namespace, pattern.as_ref(), &mut faults);
         let keep = pattern::keep_globs(&spec.workspaces.keep, &mut faults);
         let min_age = times.at_least("spec.workspaces.minAge", &spec.workspaces.min_age, HOUR, "1h", &mut faults);
         let retention =

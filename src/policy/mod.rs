@@ -13,6 +13,7 @@ mod containers;
 mod convert;
 mod ecs;
 mod faults;
+mod kubernetes;
 mod paths;
 mod pattern;
 mod schedule;
@@ -27,6 +28,7 @@ pub use containers::{ContainerPolicy, HealthUrl, HttpPolicy, WhenAbsent};
 pub use ecs::{EcsClaims, EcsPolicy, EcsTasks, EfsPolicy};
 pub(crate) use faults::Quoted;
 pub use faults::{PolicyFault, PolicyOptions};
+pub use kubernetes::{KubernetesPolicy, PodClaims, PodSession};
 pub use schedule::{Closed, Schedule};
 
 /// What one resource asks for, validated.
@@ -132,7 +134,20 @@ pub struct NamePattern {
     around: Option<(usize, usize)>,
 }
 
+impl std::str::FromStr for NamePattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        pattern::name_pattern(text)
+    }
+}
+
 impl NamePattern {
+    /// The pattern as it was written.
+    pub(crate) fn text(&self) -> &str {
+        self.regex.as_str()
+    }
+
     /// The session id that `name` yields, or `None` where the name is foreign. A name that is not UTF-8 yields none.
     pub fn session(&self, name: &EntryName) -> Option<SessionId> {
         let name = name.as_str()?;

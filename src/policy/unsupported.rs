@@ -6,19 +6,12 @@ use crate::api::WorkspaceHygieneSpec;
 
 /// One fault for each part in use that this version does not support.
 pub(super) fn refuse(spec: &WorkspaceHygieneSpec, faults: &mut Faults) {
-    let containers = spec.containers.as_ref();
     let parts = [
         (
             spec.volume.persistent_volume_claim.is_some(),
             "spec.volume.persistentVolumeClaim",
             "a persistent volume claim is",
             "use spec.volume.path",
-        ),
-        (
-            containers.is_some_and(|containers| containers.kubernetes.is_some()),
-            "spec.containers.kubernetes",
-            "evidence from Kubernetes is",
-            "remove it",
         ),
         (spec.job.is_some(), "spec.job", "a sweeper Job is", "remove it"),
     ];

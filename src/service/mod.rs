@@ -14,8 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{Instant, timeout};
 
+use crate::act::Acted;
+use crate::api::WorkspaceHygiene;
 use crate::orders::Orders;
 use crate::policy::{Policy, ResourceName};
 use crate::report::status::LastState;
@@ -26,8 +28,12 @@ pub use resource::Task;
 use specs::Current;
 pub use specs::Specs;
 
-/// Time between two looks for a request to stop.
+/// Time between two looks whether everything is to be swept now.
 const TICK: Duration = Duration::from_millis(50);
+/// Time between two looks at the time of day, which may be set meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Looks at volumes at once, beside the sweeps.
+const LOOKS: usize = 16;
 /// Time between two looks at the spec files.
 const FILES: Duration = Duration::from_secs(2);
 /// How long work may take to come back once it was asked to stop; a file-system call that hangs is left behind.
@@ -66,6 +72,9 @@ pub trait Audience: Send + Sync {
 
     /// A sweep ended; `state` is what came of it.
     fn swept(&self, policy: &Policy, swept: &Swept, state: &LastState, took: Duration);
+
+    /// What is needed again was put back outside a sweep.
+    fn restored(&self, _policy: &Policy, _acted: &Acted) {}
 
     /// A sweep came to no report.
     fn failed(&self, policy: &Policy, why: &str, state: &LastState);
@@ -121,15 +130,18 @@ impl std::fmt::Debug for Host {
 impl Host {
     /// A host of tasks that run at this pace.
     pub fn new(pace: Pace) -> Self {
-        let places = Semaphore::new(pace.concurrency.max(1));
-        Self(Arc::new(Shared { pace, places, volumes: Mutex::default() }))
+        let (places, looks) = (Semaphore::new(pace.concurrency.max(1)), Semaphore::new(LOOKS));
+        Self(Arc::new(Shared { pace, places, looks, volumes: Mutex::default(), began: Instant::now() }))
     }
 
     /// Starts the task of one resource, which sweeps it by its schedule until `stop` or [`Task::end`].
-    pub fn start(&self, loaded: Loaded, wiring: Wiring, stop: &Stop) -> Task {
-        Task::start(Arc::clone(&self.0), wiring, loaded, stop)
+    pub fn start(&self, policy: Arc<Policy>, wiring: Wiring, stop: &Stop) -> Task {
+        Task::start(Arc::clone(&self.0), wiring, policy, stop)
     }
 }
+
+/// Each resource as it was loaded, and its task.
+type Resources = BTreeMap<ResourceName, (WorkspaceHygiene, Task)>;
 
 /// The loop.
 pub struct Service {
@@ -146,8 +158,19 @@ struct Shared {
     pace: Pace,
     /// Sweeps at once.
     places: Semaphore,
+    /// Looks at volumes beside the sweeps, which may take hours: each is a thread.
+    looks: Semaphore,
     /// Sweeps of one volume never overlap, whichever resource they are of.
     volumes: Mutex<BTreeMap<PathBuf, Arc<Mutex<()>>>>,
+    began: Instant,
+}
+
+impl Shared {
+    /// When tasks look again what time of day it is: all at the same moment, so that a thousand of them wake the process once.
+    fn next_look(&self) -> Instant {
+        let looks = self.began.elapsed().as_secs() / LOOK_AGAIN.as_secs();
+        self.began + LOOK_AGAIN * u32::try_from(looks + 1).unwrap_or(u32::MAX)
+    }
 }
 
 impl std::fmt::Debug for Service {
@@ -172,26 +195,26 @@ impl Service {
     pub async fn run(self, loaded: Vec<Loaded>, specs: Specs) {
         let host = Host::new(self.pace);
         let specs = Arc::new(specs);
-        let mut resources: BTreeMap<ResourceName, Task> = BTreeMap::new();
+        let mut resources = Resources::new();
         self.take_over(&host, &specs, &mut resources, loaded).await;
-        let mut next_look = tokio::time::Instant::now() + FILES;
+        let mut next_look = Instant::now() + FILES;
         while !self.stop.requested() {
-            sleep(TICK).await;
+            let _ = timeout(TICK, self.stop.wait()).await;
             if self.sweep_now.swap(false, Ordering::AcqRel) {
                 tracing::info!("asked to sweep now");
-                resources.values().for_each(Task::sweep_now);
+                resources.values().for_each(|(_, task)| task.sweep_now());
             }
-            if tokio::time::Instant::now() >= next_look {
-                next_look = tokio::time::Instant::now() + FILES;
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + FILES;
                 self.look_at_files(&host, &specs, &mut resources).await;
             }
         }
         tracing::info!("asked to stop");
-        let ends = resources.into_values().map(|resource| resource.end(PATIENCE));
+        let ends = resources.into_values().map(|(_, task)| task.end(PATIENCE));
         futures_util::future::join_all(ends).await;
     }
 
-    async fn look_at_files(&self, host: &Host, specs: &Arc<Specs>, resources: &mut BTreeMap<ResourceName, Task>) {
+    async fn look_at_files(&self, host: &Host, specs: &Arc<Specs>, resources: &mut Resources) {
         let looking = Arc::clone(specs);
         // A file on a network file system may keep whoever reads it waiting.
         let Ok(changed) = tokio::task::spawn_blocking(move || looking.changed()).await else { return };
@@ -209,35 +232,46 @@ impl Service {
     }
 
     /// Starts what is new, ends what is gone, and begins anew what changed.
-    async fn take_over(
-        &self,
-        host: &Host,
-        specs: &Arc<Specs>,
-        resources: &mut BTreeMap<ResourceName, Task>,
-        loaded: Vec<Loaded>,
-    ) {
+    async fn take_over(&self, host: &Host, specs: &Arc<Specs>, resources: &mut Resources, loaded: Vec<Loaded>) {
         let wanted: BTreeMap<ResourceName, Loaded> =
             loaded.into_iter().map(|one| (one.policy.resource.clone(), one)).collect();
-        let stays = |name: &ResourceName, resource: &Task| {
-            wanted.get(name).is_some_and(|loaded| loaded.resource == *resource.spec())
+        let stays = |name: &ResourceName, resource: &WorkspaceHygiene| {
+            wanted.get(name).is_some_and(|loaded| loaded.resource == *resource)
         };
-        let gone: Vec<_> = resources.keys().filter(|name| !stays(name, &resources[*name])).cloned().collect();
+        let gone: Vec<_> = resources.keys().filter(|name| !stays(name, &resources[*name].0)).cloned().collect();
         for name in gone {
-            if let Some(resource) = resources.remove(&name) {
+            if let Some((_, task)) = resources.remove(&name) {
                 let what = if wanted.contains_key(&name) { "changed" } else { "gone" };
                 tracing::info!(namespace = name.namespace, name = name.name, what, "the resource's spec");
-                resource.end(PATIENCE).await;
+                task.end(PATIENCE).await;
             }
         }
-        let policies: Vec<_> = wanted.values().map(|loaded| Arc::new(loaded.policy.clone())).collect();
+        let wanted: Vec<_> =
+            wanted.into_iter().map(|(name, one)| (name, Arc::new(one.policy), one.resource, one.file)).collect();
+        let policies: Vec<_> = wanted.iter().map(|(_, policy, ..)| Arc::clone(policy)).collect();
         self.audience.loaded(&policies);
-        for (name, loaded) in wanted {
+        for (name, policy, resource, file) in wanted {
             if let std::collections::btree_map::Entry::Vacant(place) = resources.entry(name) {
-                let file = loaded.file.as_ref().map(|file| PathBuf::from(file.path()));
+                let file = file.map(|file| PathBuf::from(file.path()));
                 let (parts, audience) = (Arc::clone(&self.parts), Arc::clone(&self.audience));
                 let orders = Arc::new(Current { specs: Arc::clone(specs), file });
-                place.insert(host.start(loaded, Wiring { parts, audience, orders }, &self.stop));
+                place.insert((resource, host.start(policy, Wiring { parts, audience, orders }, &self.stop)));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_tasks_look_at_the_time_of_day_at_the_same_moment() {
+        let pace = Pace { startup_delay: Duration::ZERO, restore_every: Duration::ZERO, concurrency: 1 };
+        let host = Host::new(pace);
+        let (now, looks) = (Instant::now(), [host.0.next_look(), host.0.next_look()]);
+        assert_eq!(looks[0], looks[1]);
+        assert!(looks[0] > now && looks[0] <= now + LOOK_AGAIN);
+        assert_eq!((looks[0] - host.0.began).as_secs() % LOOK_AGAIN.as_secs(), 0);
     }
 }

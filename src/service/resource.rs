@@ -10,12 +10,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Shared, Wiring};
 use crate::act::LockWait;
-use crate::api::WorkspaceHygiene;
 use crate::clock::after;
 use crate::names::id_hash;
-use crate::policy::{Mode, Policy};
+use crate::policy::{Mode, Policy, ResourceName};
 use crate::report::status::LastState;
-use crate::spec::Loaded;
 use crate::stop::Stop;
 use crate::sweep::{self, Context, KnownHealth, Returned, Settling, Sources, SweepError, Swept};
 
@@ -34,7 +32,7 @@ const LEFT: Duration = Duration::from_secs(3);
 
 /// The task of one resource.
 pub struct Task {
-    spec: WorkspaceHygiene,
+    name: ResourceName,
     stop: Stop,
     wake: Arc<Notify>,
     task: JoinHandle<()>,
@@ -42,20 +40,15 @@ pub struct Task {
 
 impl std::fmt::Debug for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Task").field("name", &self.spec.metadata.name).finish_non_exhaustive()
+        f.debug_struct("Task").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 impl Task {
-    pub(super) fn start(shared: Arc<Shared>, wiring: Wiring, loaded: Loaded, stop: &Stop) -> Self {
-        let (stop, wake) = (stop.child(), Arc::new(Notify::new()));
-        let spec = loaded.resource.clone();
-        let work = Work::new(shared, wiring, loaded, stop.clone(), Arc::clone(&wake));
-        Self { spec, stop, wake, task: tokio::spawn(work.run()) }
-    }
-
-    pub(super) fn spec(&self) -> &WorkspaceHygiene {
-        &self.spec
+    pub(super) fn start(shared: Arc<Shared>, wiring: Wiring, policy: Arc<Policy>, stop: &Stop) -> Self {
+        let (stop, wake, name) = (stop.child(), Arc::new(Notify::new()), policy.resource.clone());
+        let work = Work::new(shared, wiring, policy, stop.clone(), Arc::clone(&wake));
+        Self { name, stop, wake, task: tokio::spawn(work.run()) }
     }
 
     /// Lets the next sweep come now, or right after the one that runs.
@@ -68,7 +61,7 @@ impl Task {
         self.stop.request();
         let ended = timeout(patience, &mut self.task).await.is_ok();
         if !ended {
-            tracing::warn!(name = self.spec.metadata.name, "a file-system call does not return; it is left behind");
+            tracing::warn!(name = self.name.name, "a file-system call does not return; it is left behind");
             self.task.abort();
         }
         ended
@@ -92,8 +85,7 @@ struct Work {
 }
 
 impl Work {
-    fn new(shared: Arc<Shared>, wiring: Wiring, loaded: Loaded, stop: Stop, wake: Arc<Notify>) -> Self {
-        let policy = Arc::new(loaded.policy);
+    fn new(shared: Arc<Shared>, wiring: Wiring, policy: Arc<Policy>, stop: Stop, wake: Arc<Notify>) -> Self {
         let sources = wiring.parts.sources(&policy);
         let may_change = Instant::now() + shared.pace.startup_delay;
         let (health, state) = (KnownHealth::default(), LastState::default());
@@ -114,33 +106,44 @@ impl Work {
             watch.spawn(look_at_health(self.health.clone(), self.sources.clone(), self.context(&self.stop)));
         }
         let context = self.context(&self.stop);
-        if let Ok(Some(state)) = sweep::last_state(Arc::clone(&self.policy), context.clone()).await {
-            self.state = state;
-        }
+        // What is seldom under way is boxed: a thousand tasks that only wait should be small.
+        Box::pin(self.remember(&context)).await;
         let mut due = context.clock.now();
         let mut next_restore = Instant::now() + self.shared.pace.restore_every;
         loop {
             let now = context.clock.now();
             let left = Duration::try_from(due.duration_since(now)).unwrap_or_default();
-            // The time of day may be set meanwhile: what is due is looked at again.
-            let look_again = Instant::now() + left.min(Duration::from_secs(30));
+            let look_again = self.shared.next_look().min(Instant::now() + left.min(super::LOOK_AGAIN));
             tokio::select! {
-                () = stopped(&self.stop) => return,
+                () = self.stop.wait() => return,
                 () = self.wake.notified() => due = context.clock.now(),
-                () = sleep_until(next_restore) => {
+                () = sleep_until(next_restore), if self.may_return() => {
                     next_restore = Instant::now() + self.shared.pace.restore_every;
-                    self.restore().await;
+                    Box::pin(self.restore()).await;
                 }
                 () = sleep_until(look_again) => {}
             }
             if context.clock.now() >= due && !self.stop.requested() {
-                let again = self.sweep(&mut next_restore).await;
+                let again = Box::pin(self.sweep(&mut next_restore)).await;
                 let now = context.clock.now();
                 due = if again { now } else { self.next(due, now) };
                 self.state.status.next_sweep_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(due));
                 self.wiring.audience.due(&self.policy, &self.state);
             }
         }
+    }
+
+    /// Takes up what the last sweep left, of this process or of another.
+    async fn remember(&mut self, context: &Context) {
+        let Ok(_look) = self.shared.looks.acquire().await else { return };
+        if let Ok(Some(state)) = sweep::last_state(Arc::clone(&self.policy), context.clone()).await {
+            self.state = state;
+        }
+    }
+
+    /// Whether anything can be put back at all: mode Report writes nothing to the volume.
+    fn may_return(&self) -> bool {
+        self.policy.mode == Mode::Enforce
     }
 
     /// When the next sweep is due that follows the one due at `last`.
@@ -178,7 +181,8 @@ impl Work {
         let stop = self.stop.child();
         // Whoever has the volume for a moment, as for a restore by hand, is no failure.
         let context = Context { lock: ASIDE, ..self.context(&stop) };
-        let (policy, sources) = (Arc::clone(&self.policy), self.sources.clone());
+        // A copy for this sweep alone: what its pattern keeps in memory to match names faster goes with it.
+        let (policy, sources) = (Arc::new((*self.policy).clone()), self.sources.clone());
         let only_looks = Instant::now() < self.may_change;
         // What writes nothing holds no lock, so that nobody waits for it.
         let holds_lock = !only_looks && self.policy.mode == Mode::Enforce;
@@ -195,7 +199,7 @@ impl Work {
         let ended = loop {
             tokio::select! {
                 ended = sweeping.join_next() => break ended,
-                () = sleep_until(*next_restore), if aside.is_none() => {
+                () = sleep_until(*next_restore), if aside.is_none() && self.may_return() => {
                     *next_restore = Instant::now() + self.shared.pace.restore_every;
                     aside = self.returned().await;
                     if aside.is_some() {
@@ -224,7 +228,7 @@ impl Work {
                 true
             }
             None if left => {
-                let _ = timeout(LEFT, stopped(&self.stop)).await;
+                let _ = timeout(LEFT, self.stop.wait()).await;
                 true
             }
             None => false,
@@ -308,6 +312,7 @@ impl Work {
 
     /// Which quarantined workspaces are needed again; `None` where none is.
     async fn returned(&self) -> Option<Returned> {
+        let _look = self.shared.looks.acquire().await.ok()?;
         let looked = sweep::returned(Arc::clone(&self.policy), self.sources.clone(), self.context(&self.stop)).await;
         match looked {
             Ok(returned) => (!returned.is_empty()).then_some(returned),
@@ -333,6 +338,9 @@ impl Work {
         let context = Context { lock: ASIDE, ..self.context(&self.stop) };
         match sweep::restore(Arc::clone(&self.policy), self.sources.clone(), context, wanted).await {
             Ok(acted) => {
+                if !acted.restored.is_empty() {
+                    self.wiring.audience.restored(&self.policy, &acted);
+                }
                 for error in &acted.errors {
                     tracing::warn!(step = error.step, what = error.name, "{}", error.message);
                 }
@@ -345,12 +353,6 @@ impl Work {
 async fn look_at_health(health: KnownHealth, sources: Sources, context: Context) {
     while !context.stop.requested() {
         health.look(&sources, &context).await;
-        tokio::time::sleep(HEALTH).await;
-    }
-}
-
-async fn stopped(stop: &Stop) {
-    while !stop.requested() {
-        tokio::time::sleep(super::TICK).await;
+        let _ = timeout(HEALTH, context.stop.wait()).await;
     }
 }

@@ -33,7 +33,7 @@ use crate::clock::Clock;
 use crate::fsio::FsError;
 use crate::journal::JournalError;
 use crate::names::{PlanHash, SessionId, SweepId};
-use crate::observe::containers::ContainerEvidence;
+use crate::observe::containers::{ContainerEvidence, Look};
 use crate::observe::efs::Efs;
 use crate::observe::sessions::SessionStore;
 use crate::observe::volume::{Hygiene, VolumeError};
@@ -295,7 +295,7 @@ impl FreshAnswers for Fresh<'_> {
     }
 
     fn serving(&self) -> Option<Reading<Health>> {
-        self.handle.block_on(self.sources.serving(self.stop))
+        self.handle.block_on(self.sources.serving(Look::Fresh, self.stop))
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
@@ -17,6 +16,7 @@ use crate::clock::ServerClock;
 use crate::fsio::{Dir, FsError};
 use crate::journal::{self, JournalError, Ledger};
 use crate::names::id_hash;
+use crate::observe::containers::Look;
 use crate::observe::efs::mount_of;
 use crate::observe::volume::{
     Hands, Hygiene, VolumeError, WORKSPACE, Walk, list, missing_on_root, quarantine_entries, read_root, root_activity,
@@ -35,8 +35,6 @@ use crate::stop::Stop;
 const THREADS: usize = 16;
 /// Most root directories of live workspaces that are read to tell how many are young (DESIGN, promise 3).
 const SAMPLE: usize = 1_000;
-/// How long a request to stop may go unseen while a source is waited for.
-const STOP_LATENCY: Duration = Duration::from_millis(20);
 
 /// What one sweep saw, and the plan that follows from it.
 #[derive(Clone, Debug)]
@@ -168,23 +166,18 @@ pub(super) fn not_waited_for<T>() -> Reading<T> {
 
 /// Awaits whatever it is; `None` where the request to stop came first.
 pub(super) async fn before_stop<T>(stop: &Stop, awaited: impl Future<Output = T>) -> Option<T> {
-    let stopped = async {
-        while !stop.requested() {
-            tokio::time::sleep(STOP_LATENCY).await;
-        }
-    };
     tokio::select! {
         answer = awaited => Some(answer),
-        () = stopped => None,
+        () = stop.wait() => None,
     }
 }
 
 impl Sources {
     /// Whether the serving containers are healthy; `None` where no source says.
-    pub(super) async fn serving(&self, stop: &Stop) -> Option<Reading<Health>> {
+    pub(super) async fn serving(&self, look: Look, stop: &Stop) -> Option<Reading<Health>> {
         let mut serving = None;
         for source in &self.containers {
-            let said = before_stop(stop, source.serving()).await.unwrap_or_else(|| Some(not_waited_for()));
+            let said = before_stop(stop, source.serving(look)).await.unwrap_or_else(|| Some(not_waited_for()));
             serving = both(serving, said, |a, b| match (a, b) {
                 (Health::Healthy, other) => other,
                 (unhealthy, _) => unhealthy,
@@ -198,7 +191,7 @@ type Answers = (Reading<crate::observe::LiveSessions>, Option<Reading<Health>>, 
 
 async fn ask(sources: &Sources, stop: &Stop) -> Answers {
     let sessions = unless_stopped(stop, sessions::read(&sources.sessions)).await;
-    let serving = sources.serving(stop).await;
+    let serving = sources.serving(Look::Fresh, stop).await;
     let mut claims = None;
     for source in &sources.containers {
         let said = before_stop(stop, source.claims()).await.unwrap_or_else(|| Some(not_waited_for()));

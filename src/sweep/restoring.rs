@@ -30,6 +30,10 @@ pub async fn returned(policy: Arc<Policy>, sources: Sources, context: Context) -
         }
         let Ok(root) = open_root(&policy) else { return Ok(Returned::default()) };
         let Some(hygiene) = Hygiene::open(&root, &policy.root)? else { return Ok(Returned::default()) };
+        // Every minute on every volume: journal and records are read only where there is something to put back.
+        if hygiene.nothing_in_quarantine()? {
+            return Ok(Returned::default());
+        }
         let entries = restorable(&policy, &root, &hygiene)?;
         let ids: Vec<SessionId> = entries.iter().map(|(_, _, session)| session.clone()).collect();
         if ids.is_empty() {

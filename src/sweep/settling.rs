@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use super::observing::before_stop;
 use super::{Context, Sources};
 use crate::names::SessionId;
-use crate::observe::containers::{ContainerEvidence, HealthHistory};
+use crate::observe::containers::{ContainerEvidence, HealthHistory, Look};
 use crate::observe::{Health, IdSet, Reading};
 use crate::policy::Policy;
 use crate::report::text::length;
@@ -42,7 +42,7 @@ impl KnownHealth {
     /// Looks once, and remembers; to be called every five seconds.
     pub async fn look(&self, sources: &Sources, context: &Context) {
         let asked = context.clock.uptime();
-        if let Some(health) = sources.serving(&context.stop).await
+        if let Some(health) = sources.serving(Look::Passing, &context.stop).await
             && !context.stop.requested()
         {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).record(asked, &health);
@@ -86,7 +86,7 @@ async fn wait(settle: Duration, sources: &Sources, context: &Context) -> Result<
     while !context.stop.requested() {
         let asked = context.clock.uptime();
         let before = history.healthy_for(asked);
-        let Some(health) = sources.serving(&context.stop).await else { return Ok(()) };
+        let Some(health) = sources.serving(Look::Fresh, &context.stop).await else { return Ok(()) };
         history.record(asked, &health);
         if context.stop.requested() {
             break;
@@ -145,7 +145,7 @@ struct Unsettled(String);
 
 #[async_trait]
 impl ContainerEvidence for Unsettled {
-    async fn serving(&self) -> Option<Reading<Health>> {
+    async fn serving(&self, _: Look) -> Option<Reading<Health>> {
         Some(Reading::Complete(Health::Unhealthy(self.0.clone())))
     }
 

@@ -8,6 +8,7 @@ mod chart;
 mod cli;
 mod containers_http;
 mod deploy;
+mod documents;
 mod fuse;
 mod fuse_promises;
 mod guards;

@@ -10,7 +10,7 @@ use workspace_hygiene::api;
 use workspace_hygiene::policy::PolicyOptions;
 use workspace_hygiene::spec::{self, Fault, LoadOptions, Loaded};
 
-mod anything;
+pub mod anything;
 
 const GOOD: &str = r"
 apiVersion: hygiene.dev/v1alpha1
@@ -139,11 +139,21 @@ fn a_fault_names_field_value_and_accepted_form(#[case] pointer: &str, #[case] va
 
 #[rstest]
 #[case("/spec/volume", json!({ "persistentVolumeClaim": { "claimName": "efs" } }), "spec.volume.persistentVolumeClaim")]
-#[case("/spec/containers", json!({ "kubernetes": { "serving": { "selector": { "matchLabels": { "app": "collab" } } } } }), "spec.containers.kubernetes")]
 #[case("/spec/limits", json!({ "purge": { "shards": 2 } }), "spec.limits.purge.shards")]
 fn a_part_that_is_not_alive_yet_is_refused_by_name(#[case] pointer: &str, #[case] value: Value, #[case] field: &str) {
     let fault = only_fault(&with(pointer, value));
     assert!(fault.starts_with(field) && fault.contains("not supported by this version of hygiene; "), "{fault}");
+}
+
+#[rstest]
+#[case(json!({ "key": "app", "operator": "In" }), "must name at least one value")]
+#[case(json!({ "key": "app", "operator": "NotIn", "values": [] }), "must name at least one value")]
+#[case(json!({ "key": "app", "operator": "Exists", "values": ["collab"] }), "must be left out")]
+fn a_selector_that_no_api_server_takes_is_refused(#[case] requirement: Value, #[case] expected: &str) {
+    let selector = json!({ "matchExpressions": [requirement] });
+    let fault = only_fault(&with("/spec/containers", json!({ "kubernetes": { "serving": { "selector": selector } } })));
+    let field = "spec.containers.kubernetes.serving.selector.matchExpressions[0].values: ";
+    assert!(fault.strip_prefix(field).is_some_and(|rest| rest.starts_with(expected)), "{fault}");
 }
 
 #[rstest]

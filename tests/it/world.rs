@@ -50,7 +50,7 @@ impl Clock for MovedClock {
 pub struct World {
     /// Before the folder it is mounted in, and so dropped before it.
     fuse: Option<Fuse>,
-    small: Option<Mounted>,
+    mounted: Option<Mounted>,
     dir: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
     pub clock: MovedClock,
@@ -75,10 +75,9 @@ pub struct World {
 struct Mounted(PathBuf);
 
 impl Mounted {
-    fn small_tmpfs(at: &Path) -> Self {
+    fn tmpfs(at: &Path, options: &std::ffi::CStr) -> Self {
         use rustix::mount::{MountFlags, mount};
-        let options = c"size=1m,mode=0755";
-        mount("small", at, "tmpfs", MountFlags::empty(), options)
+        mount("volume", at, "tmpfs", MountFlags::empty(), options)
             .unwrap_or_else(|e| panic!("tmpfs: {e}; the tests need root"));
         Self(at.to_owned())
     }
@@ -120,7 +119,14 @@ impl World {
     /// A world with a volume of one megabyte that no sweep has seen yet.
     pub fn on_small_tmpfs() -> Self {
         let mut world = Self { settled: false, ..Self::made(false) };
-        world.small = Some(Mounted::small_tmpfs(&world.root()));
+        world.mounted = Some(Mounted::tmpfs(&world.root(), c"size=1m,mode=0755"));
+        world
+    }
+
+    /// A world whose volume is in memory, and gone at once with all that is in it.
+    pub fn on_tmpfs() -> Self {
+        let mut world = Self::made(false);
+        world.mounted = Some(Mounted::tmpfs(&world.root(), c"mode=0755"));
         world
     }
 
@@ -132,7 +138,7 @@ impl World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let world = Self {
             fuse,
-            small: None,
+            mounted: None,
             dir,
             runtime,
             clock: MovedClock::default(),
@@ -268,7 +274,8 @@ impl World {
     /// All the sources of a policy, with this store.
     fn with_others(&self, policy: &Policy, sessions: Arc<dyn SessionStore>) -> Sources {
         let (aws, clock): (_, Arc<dyn Clock>) = (Aws::default(), Arc::new(self.clock.clone()));
-        let containers = containers::open(policy.containers.as_ref(), &aws, &clock);
+        let containers =
+            containers::open(policy.containers.as_ref(), &aws, &containers::KubernetesApi::default(), &clock);
         Sources { sessions, containers, efs: policy.efs.clone().map(|efs| Arc::new(Efs::new(efs, aws))) }
     }
 

@@ -19,7 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{ClientConfig, Error as TlsError, RootCertStore};
 
-use super::ContainerEvidence;
+use super::{ContainerEvidence, Look};
 use crate::names::SessionId;
 use crate::observe::{Health, IdSet, Reading};
 use crate::policy::HttpPolicy;
@@ -182,7 +182,7 @@ fn connector(authorities: RootCertStore) -> Result<TlsConnector, TlsError> {
 
 #[async_trait]
 impl ContainerEvidence for Http {
-    async fn serving(&self) -> Option<Reading<Health>> {
+    async fn serving(&self, _: Look) -> Option<Reading<Health>> {
         let health = match self.look().await {
             Ok(()) => Health::Healthy,
             // A missing answer is unhealthy, not unknown: either way nothing is deleted.

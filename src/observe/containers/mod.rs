@@ -3,6 +3,7 @@
 mod ecs;
 mod history;
 mod http;
+mod kubernetes;
 
 use std::sync::Arc;
 
@@ -17,12 +18,22 @@ use crate::policy::ContainerPolicy;
 pub use ecs::Ecs;
 pub use history::HealthHistory;
 pub use http::Http;
+pub use kubernetes::{Kubernetes, KubernetesApi};
+
+/// What a look at the health is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Nothing depends on it right now but how long the service has been well: what a watch tells is enough.
+    Passing,
+    /// Something may be taken away by it: whoever knows best is asked.
+    Fresh,
+}
 
 /// A source of container evidence. With several, health is the AND of all and claims are the union.
 #[async_trait]
 pub trait ContainerEvidence: Send + Sync {
     /// Whether the serving containers are healthy; `None` where this source does not say.
-    async fn serving(&self) -> Option<Reading<Health>>;
+    async fn serving(&self, look: Look) -> Option<Reading<Health>>;
 
     /// The ids running containers claim; `None` where this source does not say.
     async fn claims(&self) -> Option<Reading<IdSet>>;
@@ -31,10 +42,17 @@ pub trait ContainerEvidence: Send + Sync {
     async fn is_claimed(&self, id: &SessionId) -> Option<Reading<bool>>;
 }
 
-/// The sources of container evidence that a policy names. Those on AWS share the clients of `aws`.
-pub fn open(policy: Option<&ContainerPolicy>, aws: &Aws, clock: &Arc<dyn Clock>) -> Vec<Arc<dyn ContainerEvidence>> {
+/// The sources of container evidence that a policy names. They share the clients of `aws` and of `api`.
+pub fn open(
+    policy: Option<&ContainerPolicy>,
+    aws: &Aws,
+    api: &KubernetesApi,
+    clock: &Arc<dyn Clock>,
+) -> Vec<Arc<dyn ContainerEvidence>> {
     let Some(policy) = policy else { return Vec::new() };
+    let pods = policy.kubernetes.clone();
+    let pods = pods.map(|pods| Arc::new(Kubernetes::new(pods, api.clone(), Arc::clone(clock))) as _);
     let ecs = policy.ecs.clone().map(|ecs| Arc::new(Ecs::new(ecs, aws.clone(), Arc::clone(clock))) as _);
     let http = policy.http.clone().map(|http| Arc::new(Http::new(http)) as _);
-    ecs.into_iter().chain(http).collect()
+    pods.into_iter().chain(ecs).chain(http).collect()
 }

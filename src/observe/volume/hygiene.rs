@@ -93,6 +93,14 @@ impl Hygiene {
         }
     }
 
+    /// Whether the quarantine has no entry, by one look at its folder.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn nothing_in_quarantine(&self) -> Result<bool, VolumeError> {
+        is_empty(&self.quarantine).map_err(|source| VolumeError::Fs { path: QUARANTINE.into(), source })
+    }
+
     /// Opens our folder below `root`, making what is missing.
     ///
     /// # Errors

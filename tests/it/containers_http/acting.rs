@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use workspace_hygiene::clock::Clock;
 use workspace_hygiene::names::SessionId;
-use workspace_hygiene::observe::containers::ContainerEvidence;
+use workspace_hygiene::observe::containers::{ContainerEvidence, Look};
 use workspace_hygiene::observe::sessions::SessionStore;
 use workspace_hygiene::observe::{Health, IdSet, LiveSessions, Reading};
 use workspace_hygiene::plan::HoldReason;
@@ -136,7 +136,7 @@ struct Wanting {
 
 #[async_trait]
 impl ContainerEvidence for Wanting {
-    async fn serving(&self) -> Option<Reading<Health>> {
+    async fn serving(&self, _: Look) -> Option<Reading<Health>> {
         match (self.looks.fetch_add(1, Ordering::SeqCst), self.seconds) {
             (0, _) => {}
             (_, 0) => return Some(Reading::Unavailable("it cannot be listed".into())),

@@ -8,7 +8,7 @@ mod tls;
 
 use std::process::{Command, Stdio};
 
-use workspace_hygiene::observe::containers::{self, ContainerEvidence};
+use workspace_hygiene::observe::containers::{self, ContainerEvidence, Look};
 use workspace_hygiene::observe::{Health, Reading};
 use workspace_hygiene::policy::HttpPolicy;
 
@@ -58,7 +58,7 @@ fn look(url: &str, more: &str) -> Health {
 
 fn look_at(endpoint: &containers::Http) -> Health {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    match runtime.block_on(endpoint.serving()) {
+    match runtime.block_on(endpoint.serving(Look::Fresh)) {
         Some(Reading::Complete(health)) => health,
         other => panic!("{other:?}"),
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{good, load};
 
 /// A spec in which every part is used.
-fn whole() -> Value {
+pub fn whole() -> Value {
     let mut spec = good();
     let key = json!({ "secretKeyRef": { "name": "db", "key": "url" } });
     let selector = json!({ "matchLabels": { "app": "collab" } });
@@ -25,7 +25,7 @@ fn whole() -> Value {
 }
 
 /// The pointers to everything in `value`.
-fn pointers(here: &str, value: &Value, found: &mut Vec<String>) {
+pub fn pointers(here: &str, value: &Value, found: &mut Vec<String>) {
     found.push(here.to_owned());
     for (name, value) in value.as_object().into_iter().flatten() {
         pointers(&format!("{here}/{}", name.replace('/', "~1")), value, found);
@@ -35,7 +35,7 @@ fn pointers(here: &str, value: &Value, found: &mut Vec<String>) {
     }
 }
 
-fn odd_value() -> impl Strategy<Value = Value> {
+pub fn odd_value() -> impl Strategy<Value = Value> {
     let number = prop_oneof![any::<i64>().prop_map(Value::from), any::<f64>().prop_map(Value::from)];
     let text = prop_oneof![".{0,20}", "[0-9]{0,6}[dhms]{1,2}", "(\\^|\\(|\\?<session>|a|\\)|\\$){0,8}"];
     let simple =

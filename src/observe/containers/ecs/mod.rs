@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::calls::Calls;
-use super::ContainerEvidence;
+use super::{ContainerEvidence, Look};
 use crate::clock::Clock;
 use crate::names::SessionId;
 use crate::observe::aws::Aws;
@@ -77,7 +77,7 @@ async fn within<T>(most: Duration, asked: impl Future<Output = Result<T, String>
 
 #[async_trait]
 impl ContainerEvidence for Ecs {
-    async fn serving(&self) -> Option<Reading<Health>> {
+    async fn serving(&self, _: Look) -> Option<Reading<Health>> {
         let service = self.policy.serving.as_ref()?;
         Some(within(HEALTH, self.health(service)).await)
     }

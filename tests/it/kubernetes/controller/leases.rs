@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use rustix::process::Signal;
-use serde_json::Value;
 
+use super::history::{assert_steps_in_terms, by, journal};
 use super::{Controller, apply, cluster, in_namespace, namespace, status, wait};
 use crate::fuse::Op;
 use crate::world::{DAY, World, id};
@@ -29,22 +28,6 @@ fn enforced(namespace: &str, mut world: World, orphans: u32) -> World {
     world
 }
 
-/// The records of the journal: when, and by which process.
-fn journal(world: &World) -> Vec<(Timestamp, String)> {
-    let files = std::fs::read_dir(world.root().join(".hygiene/journal")).into_iter().flatten();
-    let text: String = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
-    let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let record = |record: Value| Some((record["at"].as_str()?.parse().ok()?, record["actor"].as_str()?.to_owned()));
-    let mut records: Vec<_> = records.filter_map(record).collect();
-    records.sort();
-    records
-}
-
-fn by(records: &[(Timestamp, String)], controller: &Controller) -> usize {
-    let pid = format!(" pid {} ", controller.pid());
-    records.iter().filter(|(_, actor)| actor.contains(&pid)).count()
-}
-
 #[test]
 fn when_the_leader_is_killed_another_takes_over_and_when_it_ends_it_leaves_at_once() {
     let namespace = namespace("leases");
@@ -54,7 +37,7 @@ fn when_the_leader_is_killed_another_takes_over_and_when_it_ends_it_leaves_at_on
     let mut second = Controller::start(&world, &namespace, &ELECT);
     apply(&world);
     wait("quarantining", &mut first, || !world.root().join(id(1)).exists());
-    assert_eq!(by(&journal(&world), &second), 0, "only the leader works");
+    assert_eq!(by(&journal(&world), &second).len(), 0, "only the leader works");
 
     let led = holder(&namespace);
     let killed = Instant::now();
@@ -66,7 +49,7 @@ fn when_the_leader_is_killed_another_takes_over_and_when_it_ends_it_leaves_at_on
     world.workspace(&id(2), 30 * DAY);
     super::annotate(&namespace, "hygiene.dev/sweep-requested-at=after");
     wait("quarantining by the other", &mut second, || !world.root().join(id(2)).exists());
-    assert!(by(&journal(&world), &second) > 0);
+    assert!(by(&journal(&world), &second).len() > 0);
 
     let mut third = Controller::start(&world, &namespace, &ELECT);
     std::thread::sleep(Duration::from_secs(1));
@@ -77,6 +60,7 @@ fn when_the_leader_is_killed_another_takes_over_and_when_it_ends_it_leaves_at_on
     assert!(stopped.elapsed() < LEASE, "a lease that is given away is not waited for: {:?}", stopped.elapsed());
     assert_eq!(third.stop().code(), Some(0));
     assert_eq!(holder(&namespace), None);
+    assert_steps_in_terms(&world, cluster().folder(), &namespace, &[&first]);
 }
 
 #[test]
@@ -95,20 +79,21 @@ fn a_leader_that_stood_still_for_longer_than_its_lease_takes_no_step_when_it_goe
     std::thread::sleep(LEASE * 2);
     hang.release();
     wait("takeover", &mut second, || holder(&namespace) != led);
-    let before = by(&journal(&world), &first);
+    let before = by(&journal(&world), &first).len();
     first.signal(Signal::CONT);
     std::thread::sleep(LEASE);
     let after = journal(&world);
     // The step that was under way may be recorded; none is begun.
-    assert!(by(&after, &first) <= before + 1, "{after:#?}");
+    assert!(by(&after, &first).len() <= before + 1, "{after:#?}");
     let moved = (2..=4).filter(|n| !world.root().join(id(*n)).exists() && *n > 2).count();
-    let by_second = by(&after, &second);
+    let by_second = by(&after, &second).len();
     assert!(moved == 0 || by_second > 0, "{after:#?}");
     assert!(first.says("no longer leading"), "{:#?}", first.lines());
 
     // The other goes on with what is left, once the lock on the volume is free.
     super::annotate(&namespace, "hygiene.dev/sweep-requested-at=rest");
     wait("the rest", &mut second, || (1..=4).all(|n| !world.root().join(id(n)).exists()));
+    assert_steps_in_terms(&world, cluster().folder(), &namespace, &[&first, &second]);
     assert_eq!(second.stop().code(), Some(0));
     drop(first);
 }
@@ -133,6 +118,7 @@ fn a_leader_whose_api_server_is_silent_takes_no_step_and_leads_again_afterwards(
     assert!(first.says("no longer leading"), "{:#?}", first.lines());
     cluster.signal_api_server("CONT");
     wait("the rest", &mut first, || !world.root().join(id(3)).exists());
+    assert_steps_in_terms(&world, cluster.folder(), &namespace, &[&first]);
     assert_eq!(first.stop().code(), Some(0));
 }
 

@@ -110,6 +110,34 @@ fn a_resource_that_is_changed_or_deleted_stops_its_sweep_before_the_next_step() 
 }
 
 #[test]
+fn one_that_was_made_again_with_the_same_name_in_the_middle_of_a_sweep_gets_a_sweep_of_its_own() {
+    let namespace = namespace("anew");
+    let mut world = in_namespace(World::on_fuse(), &namespace);
+    world.workspace(LIVE, 30 * DAY);
+    (1..=3).for_each(|n| drop(world.workspace(&id(n), 30 * DAY)));
+    world.part("mode", "Enforce");
+    apply(&world);
+    let hang = world.fuse().control().on(Op::Rename, &id(2)).times(1).hang();
+    let mut controller = Controller::start(&world, &namespace, &["--leader-elect", "false"]);
+    hang.wait_until_reached();
+    cluster().admin(&["-n", &namespace, "delete", "wsh", "test"]);
+    world.part("mode", "Report");
+    apply(&world);
+    let uid = object(&namespace, "test")["metadata"]["uid"].clone();
+    // It waits for the volume then.
+    controller.wait("the new one", |controller| {
+        controller.said("the resource is swept", "uid").iter().any(|swept| uid == swept.as_str())
+    });
+    hang.release();
+    wait("its report", &mut controller, || condition(&status(&namespace), "Ready")["reason"] == "Swept");
+    let seen = status(&namespace);
+    assert_eq!(condition(&seen, "DeletionAllowed")["reason"], "ReportMode", "{seen}");
+    assert!(world.root().join(id(3)).exists(), "a step was begun for one that is gone");
+    assert_eq!((&seen["observedGeneration"], &object(&namespace, "test")["metadata"]["uid"]), (&1.into(), &uid));
+    assert_eq!(controller.stop().code(), Some(0));
+}
+
+#[test]
 fn one_that_was_made_again_with_the_same_name_is_another_one() {
     let namespace = namespace("again");
     let world = world(&namespace, 1);

@@ -2,21 +2,26 @@
 //! nothing else.
 
 mod answers;
+mod faults;
+mod fuzzed;
+mod history;
+mod large;
 mod leases;
 mod life;
+mod pods;
+mod process;
 mod refusals;
+mod requests;
+mod rights;
 mod secrets;
 mod self_test;
 mod trouble;
+mod whole_life;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+pub use process::Controller;
 use serde_json::Value;
 
 use super::Cluster;
@@ -85,6 +90,15 @@ fn condition<'a>(status: &'a Value, kind: &str) -> &'a Value {
     conditions.iter().find(|one| one["type"] == kind).unwrap_or(&Value::Null)
 }
 
+/// Waits until what is in quarantine now may be purged.
+fn wait_for_retention(namespace: &str, controller: &mut Controller) {
+    let due = || status(namespace)["quarantine"]["nextPurgeTime"].as_str().map(str::to_owned);
+    wait("when it may be purged", controller, || due().is_some());
+    // Times in a status are cut to whole seconds.
+    let due = due().unwrap().parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_secs(1);
+    wait("the end of its retention", controller, || jiff::Timestamp::now() > due);
+}
+
 /// The reasons of the events about the resources of a namespace.
 fn events(namespace: &str) -> Vec<(String, String)> {
     let listed = cluster().admin(&["-n", namespace, "get", "events.events.k8s.io", "-o", "json"]);
@@ -96,81 +110,5 @@ fn events(namespace: &str) -> Vec<(String, String)> {
 /// Waits until something is so.
 #[track_caller]
 pub fn wait(what: &str, controller: &mut Controller, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(controller.child.try_wait().unwrap().is_none(), "it ended before {what}: {:#?}", controller.lines());
-        assert!(begun.elapsed() < LONGEST, "no {what}: {:#?}", controller.lines());
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// A controller that runs until the test ends.
-pub struct Controller {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Controller {
-    /// A controller of one namespace over the world's folder, with further arguments.
-    pub fn start(world: &World, namespace: &str, args: &[&str]) -> Self {
-        Self::start_for(&cluster().kubeconfig(USER), world, namespace, args)
-    }
-
-    /// The same as another user, or of another cluster.
-    pub fn start_for(kubeconfig: &Path, world: &World, namespace: &str, args: &[&str]) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let log = world.path(&format!("controller-{}.log", NEXT.fetch_add(1, Ordering::SeqCst)));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hygiene"));
-        command
-            .args(["controller", "--listen", "127.0.0.1:0", "--unsafe-short-times", "--namespace", namespace])
-            .args(["--startup-delay", "0s", "--restore-every", "300ms", "--lease-namespace", namespace])
-            .arg("--volume-root")
-            .arg(format!("world={}:{namespace}", world.path("").display().to_string().trim_end_matches('/')))
-            .args(args)
-            .env_clear()
-            .env("KUBECONFIG", kubeconfig)
-            .env("HYGIENE_STATE_DIR", world.path("state"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap());
-        Self { child: command.spawn().unwrap(), log }
-    }
-
-    fn text(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    /// What it logged so far, one object a line.
-    pub fn lines(&self) -> Vec<Value> {
-        self.text().lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
-    }
-
-    fn says(&self, message: &str) -> bool {
-        self.lines().iter().any(|line| line["message"].as_str().is_some_and(|said| said.contains(message)))
-    }
-
-    fn pid(&self) -> String {
-        self.child.id().to_string()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    fn stop(mut self) -> ExitStatus {
-        self.signal(Signal::TERM);
-        self.child.wait().unwrap()
-    }
-}
-
-impl Drop for Controller {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let text = self.text();
-        assert!(
-            std::thread::panicking() || !text.contains("orbidden"),
-            "it did what the manifest does not allow: {text}"
-        );
-    }
+    controller.wait(what, |_| is_so());
 }

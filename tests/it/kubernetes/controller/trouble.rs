@@ -64,6 +64,42 @@ fn an_object_of_another_version_hides_no_other_and_an_api_server_that_comes_back
     assert_eq!(controller.stop().code(), Some(0));
 }
 
+#[test]
+fn a_definition_that_is_removed_and_put_back_takes_its_objects_with_it_and_nothing_else() {
+    let cluster = Cluster::start();
+    cluster.install_definition();
+    let namespace = cluster.namespace("removed");
+    let mut world = in_namespace(World::new(), &namespace);
+    world.part("mode", "Enforce");
+    world.workspace("aaaaaaaa-0000-4000-8000-000000000000", 30 * DAY);
+    world.workspace(&id(1), 30 * DAY);
+    world.spec_file();
+    let kubeconfig = cluster.kubeconfig("admin");
+    let mut controller = Controller::start_for(&kubeconfig, &world, &namespace, &["--lease-duration", "3s"]);
+    let get = || -> serde_json::Value {
+        let got = cluster.kubectl().args(["-n", &namespace, "get", "wsh", "test", "-o", "json"]).output().unwrap();
+        serde_json::from_slice(&got.stdout).unwrap_or_default()
+    };
+    let is_ready = || condition(&get()["status"], "Ready")["status"] == "True";
+    cluster.admin_with(&["apply", "-f", "-"], &world.spec());
+    wait("quarantining", &mut controller, || world.quarantined_trees().len() == 1 && is_ready());
+    let uid = get()["metadata"]["uid"].clone();
+
+    cluster.admin(&["delete", "crd", "workspacehygienes.hygiene.dev", "--timeout=30s"]);
+    controller.wait("the broken watch", |controller| controller.says("the watch broke"));
+    world.workspace(&id(2), 30 * DAY);
+    // Three looks for what is needed again: it is not known any more whether anything is to be done.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(world.root().join(id(2)).exists() && world.quarantined_trees().len() == 1);
+
+    cluster.install_definition();
+    cluster.admin_with(&["apply", "-f", "-"], &world.spec());
+    wait("another one", &mut controller, || is_ready() && get()["metadata"]["uid"] != uid);
+    wait("quarantining", &mut controller, || world.quarantined_trees().len() == 2);
+    assert_eq!(controller.said("leading", "identity").len(), 1, "the lease has nothing to do with it");
+    assert_eq!(controller.stop().code(), Some(0));
+}
+
 /// Creates it, unless the API server drops a field that it does not know yet.
 fn get_created(cluster: &Cluster, resource: &serde_json::Value) -> Option<()> {
     let mut create = cluster.kubectl();

@@ -1,11 +1,11 @@
-//! The client of the API server: every request has an end, and few are tried twice.
+//! The client of a Kubernetes API server: every request has an end, and few are tried twice.
 
 use std::time::Duration;
 
 use kube::{Client, Config};
 
 /// Longest time for a connection, and for one request but a watch.
-pub(super) const REQUEST: Duration = Duration::from_secs(10);
+pub(crate) const REQUEST: Duration = Duration::from_secs(10);
 /// So much longer than a watch the client waits for a byte of it, before it takes the connection for dead.
 const BEYOND_WATCH: Duration = Duration::from_secs(10);
 
@@ -33,7 +33,7 @@ pub async fn connect(watch: Duration) -> Result<(Client, String), String> {
 ///
 /// # Errors
 /// That of the request, or that there was no answer.
-pub(super) async fn answered<T>(asked: impl Future<Output = kube::Result<T>>) -> Result<T, Unanswered> {
+pub(crate) async fn answered<T>(asked: impl Future<Output = kube::Result<T>>) -> Result<T, Unanswered> {
     within(REQUEST, asked).await
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn answered<T>(asked: impl Future<Output = kube::Result<T>>) ->
 ///
 /// # Errors
 /// As [`answered`].
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     longest: Duration,
     asked: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, Unanswered> {
@@ -53,7 +53,7 @@ pub(super) async fn within<T>(
 
 /// A request that came to nothing.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unanswered {
+pub(crate) enum Unanswered {
     /// The API server said why, or could not be reached.
     #[error("{0}")]
     Error(kube::Error),
@@ -64,7 +64,7 @@ pub(super) enum Unanswered {
 
 impl Unanswered {
     /// The code of the API server's refusal; `None` where it did not say anything.
-    pub(super) fn code(&self) -> Option<u16> {
+    pub(crate) fn code(&self) -> Option<u16> {
         match self {
             Self::Error(kube::Error::Api(status)) => Some(status.code),
             _ => None,
@@ -73,7 +73,7 @@ impl Unanswered {
 }
 
 /// The time up to a fifth longer or shorter, so that those that began together do not stay together.
-pub(super) fn jittered(time: Duration) -> Duration {
+pub(crate) fn jittered(time: Duration) -> Duration {
     let share = uuid::Uuid::now_v7().as_bytes()[15];
     time.mul_f64(0.8 + 0.4 * f64::from(share) / 255.0)
 }

@@ -64,7 +64,9 @@ fn follow(node: &Node, folder: &Path, guide: &str) -> Vec<String> {
         let said = said.strip_suffix('\n').unwrap_or(said);
         if code != "0" || !fits(&prints, said) {
             let prints = prints.join("\n");
-            faults.push(format!("docs/{guide}.md:{line}: exit code {code}\n$ {text}\n{said}\n--- the guide says:\n{prints}"));
+            faults.push(format!(
+                "docs/{guide}.md:{line}: exit code {code}\n$ {text}\n{said}\n--- the guide says:\n{prints}"
+            ));
         }
     }
     faults

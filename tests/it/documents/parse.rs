@@ -98,7 +98,8 @@ fn a_document_is_taken_apart() {
 
 #[test]
 fn what_is_printed_fits_or_does_not() {
-    let fits = |prints: &[&str], printed: &str| fits(&prints.iter().map(ToString::to_string).collect::<Vec<_>>(), printed);
+    let fits =
+        |prints: &[&str], printed: &str| fits(&prints.iter().map(ToString::to_string).collect::<Vec<_>>(), printed);
     assert!(fits(&[], "anything") && fits(&["a   b"], "a b\n") && fits(&["a…c"], "abc\n"));
     assert!(fits(&["…", "b", "…"], "a\nb\nc\nd") && fits(&["…", "b"], "b\n"));
     assert!(!fits(&["a"], "a\nb") && !fits(&["a…c"], "ab\nc") && !fits(&["…", "b"], "b\nc") && !fits(&["a.c"], "abc"));

@@ -37,7 +37,14 @@ pub fn provide(node: &Node, namespace: &str, name: &str) -> PathBuf {
     let image = node.volume("images").join(format!("{name}.img"));
     make_image(&image, &content);
     // Seen by the node, whose mounts are its own.
-    let mount = Command::new("nsenter").arg(format!("--mount=/proc/{}/ns/mnt", node.first())).arg("--").args(["mount", "-o", "loop"]).arg(&image).arg(&path).output().unwrap();
+    let mount = Command::new("nsenter")
+        .arg(format!("--mount=/proc/{}/ns/mnt", node.first()))
+        .arg("--")
+        .args(["mount", "-o", "loop"])
+        .arg(&image)
+        .arg(&path)
+        .output()
+        .unwrap();
     assert!(mount.status.success(), "{}", String::from_utf8_lossy(&mount.stderr));
     claim(node, namespace, name, &path);
     path

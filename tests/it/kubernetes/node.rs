@@ -70,7 +70,9 @@ impl Node {
     pub fn load(&self, archive: &Path, name: &str) {
         let mut ctr = command(program("ctr"));
         ctr.arg("--address").arg(self.dir().join("containerd.sock"));
-        ctr.args(["--namespace", "k8s.io", "images", "import", "--index-name", name]).arg(archive);
+        // Without a base the name that is in the archive would count too, and the kubelet finds nothing by one without a registry.
+        ctr.args(["--namespace", "k8s.io", "images", "import", "--base-name", "docker.io/local"]);
+        ctr.args(["--index-name", name]).arg(archive);
         output(&mut ctr, "");
     }
 

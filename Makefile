@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build image demo test unit-test other-volumes mutants soak real-input bench bench-controller bench-purge bench-scale bench-service bench-sessions lint fmt generate setup cluster cluster-stop clean
+.PHONY: help build image release demo test unit-test other-volumes mutants soak real-input bench bench-controller bench-purge bench-scale bench-service bench-sessions lint fmt generate setup cluster cluster-stop clean
 
 CRD := crds/hygiene.dev_workspacehygienes.yaml
 
@@ -14,6 +14,9 @@ build: ## build the binary, optimised: target/release/hygiene
 
 image: setup build ## build the container image and its SBOM, without a registry: target/image
 	@scripts/image
+
+release: setup build ## gather binary, image, chart, manifests, SBOM, licences and checksums: target/release-VERSION
+	@scripts/release
 
 demo: ## show hygiene at work on a small volume under target/demo
 	@scripts/demo

@@ -33,7 +33,8 @@ pub(super) fn swept(
     // is so, and what sweeps remember knows nothing of a refusal in between.
     keep_transitions(&mut status.conditions, &before.conditions);
     for condition in &mut status.conditions {
-        if before.conditions.iter().any(|one| one.type_ == condition.type_ && one.status != condition.status) {
+        let is_same = |one: &Condition| one.type_ == condition.type_ && one.status == condition.status;
+        if !before.conditions.iter().any(is_same) {
             condition.last_transition_time = Time(at);
         }
     }

@@ -19,6 +19,7 @@ mod model;
 mod mutants;
 mod planner;
 mod purge;
+mod release;
 mod servers;
 mod service;
 mod sessions;

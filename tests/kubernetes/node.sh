@@ -59,7 +59,7 @@ cp "$parts/bridge.conflist" cni/
 until_succeeds kubectl get --raw /readyz
 launch kube-controller-manager
 launch kube-scheduler --kubeconfig=scheduler.kubeconfig --leader-elect=false --secure-port=0
-until_succeeds ctr --address containerd.sock version
+until_succeeds ctr --address "$dir/containerd.sock" version
 launch kubelet --config=kubelet.yaml --kubeconfig=kubelet.kubeconfig --root-dir="$dir/kubelet" \
     --hostname-override=node --node-ip=10.231.0.1
 until_succeeds kubectl wait --for=condition=Ready --timeout=1s node/node

@@ -3,7 +3,7 @@
 read -r _
 tries=0
 while [ $((tries += 1)) -lt 200 ]; do
-    left=$(find /sys/fs/cgroup -depth -type d -path "/sys/fs/cgroup/*/$1*" 2>/dev/null)
+    left=$(find /sys/fs/cgroup -depth -type d '(' -name "$1" -o -path "*/$1/*" ')' 2>/dev/null)
     [ -n "$left" ] || exit 0
     for one in $left; do rmdir "$one" 2>/dev/null; done
     sleep 0.1

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::cluster::{PARTS, program, programs};
@@ -20,11 +21,13 @@ pub struct Node {
     folder: Folder,
     /// The first process in its namespaces, as it is seen from here.
     first: u32,
+    /// The name of its cgroups.
+    cgroup: String,
     keeper: Child,
 }
 
 impl Node {
-    /// The one node of this test process, with our image on it. For tests that keep to namespaces of their own.
+    /// The one node of this test process. For tests that keep to namespaces of their own.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Node> = OnceLock::new();
         SHARED.get_or_init(Self::start)
@@ -32,16 +35,14 @@ impl Node {
 
     /// A node with nothing on it but what pods need.
     pub fn start() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let folder = Folder::new();
         let dir = folder.join("node");
         fs::create_dir(&dir).unwrap();
-        let name = format!("hygiene-node-{}", std::process::id());
+        let name = format!("hygiene-node-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut keeper = outliving("node-keeper", include_str!("node-keeper.sh"));
         let keeper = keeper.arg(&name).spawn().unwrap();
-        for controller in fs::read_dir("/sys/fs/cgroup").unwrap().map(|one| one.unwrap().path()) {
-            // Some are files, of others there is no second hierarchy.
-            fs::create_dir(controller.join(&name)).ok();
-        }
+        hierarchies().iter().for_each(|one| fs::create_dir(one.join(&name)).unwrap());
         let namespaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
         let mut command_line: Vec<OsString> = vec!["unshare".into()];
         command_line.extend(namespaces.map(OsString::from));
@@ -50,7 +51,7 @@ impl Node {
             format!("{PARTS}/node.sh").into(),
             dir.clone().into(),
             programs().into(),
-            name.into(),
+            name.clone().into(),
         ]);
         let process = Process::start_as_it_is(folder.path(), &command_line);
         let begun = Instant::now();
@@ -62,7 +63,7 @@ impl Node {
         }
         let first = fs::read_to_string(format!("/proc/{0}/task/{0}/children", process.pid())).unwrap();
         let first = first.trim().parse().unwrap();
-        let node = Self { process, folder, first, keeper };
+        let node = Self { process, folder, first, cgroup: name, keeper };
         let pause = node.folder.join("pause.tar");
         output(command("sh").arg(format!("{PARTS}/pause.sh")).arg(&pause), "");
         node.load(&pause, "docker.io/local/pause:1");
@@ -73,7 +74,9 @@ impl Node {
     pub fn load(&self, archive: &Path, name: &str) {
         let mut ctr = command(program("ctr"));
         ctr.arg("--address").arg(self.dir().join("containerd.sock"));
-        ctr.args(["--namespace", "k8s.io", "images", "import", "--index-name", name]).arg(archive);
+        // Without a base the name that is in the archive would count too, and the kubelet finds nothing by one without a registry.
+        ctr.args(["--namespace", "k8s.io", "images", "import", "--base-name", "docker.io/local"]);
+        ctr.args(["--index-name", name]).arg(archive);
         output(&mut ctr, "");
     }
 
@@ -113,7 +116,12 @@ impl Node {
         self.first
     }
 
-    /// Everything that the parts logged last, for a test that fails.
+    /// The name of its cgroups.
+    pub fn cgroup(&self) -> &str {
+        &self.cgroup
+    }
+
+    /// The ends of what the parts logged, for a test that fails.
     pub fn logs(&self) -> String {
         ends_of_logs(&self.dir())
     }
@@ -129,6 +137,16 @@ impl Drop for Node {
         drop(self.keeper.stdin.take());
         self.keeper.wait().ok();
     }
+}
+
+/// Where cgroups are: in the second version one place, in the first one for each controller.
+fn hierarchies() -> Vec<PathBuf> {
+    let root = PathBuf::from("/sys/fs/cgroup");
+    if root.join("cgroup.controllers").exists() {
+        return vec![root];
+    }
+    let found = fs::read_dir(root).unwrap().map(|one| one.unwrap());
+    found.filter(|one| one.file_type().unwrap().is_dir()).map(|one| one.path()).collect()
 }
 
 fn ends_of_logs(dir: &Path) -> String {

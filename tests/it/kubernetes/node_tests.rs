@@ -36,7 +36,7 @@ fn a_pod_runs_on_it_and_reaches_the_api_server_and_nothing_of_it_stays() {
         String::from_utf8_lossy(&said.stdout).contains("forbidden")
     });
 
-    let (first, name) = (node.first(), format!("hygiene-node-{}", std::process::id()));
+    let (first, name) = (node.first(), node.cgroup().to_owned());
     assert!(cgroups(&name).contains(&name));
     let mounted = || fs::read_to_string("/proc/self/mounts").unwrap();
     assert!(!mounted().contains("kubelet"), "{}", mounted());

@@ -130,7 +130,9 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         // Watches would be waited for.
-        self.runtime.take().map(Runtime::shutdown_background);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
         fs::remove_file(&self.kubeconfig).ok();
     }
 }

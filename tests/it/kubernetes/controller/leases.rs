@@ -49,7 +49,7 @@ fn when_the_leader_is_killed_another_takes_over_and_when_it_ends_it_leaves_at_on
     world.workspace(&id(2), 30 * DAY);
     super::annotate(&namespace, "hygiene.dev/sweep-requested-at=after");
     wait("quarantining by the other", &mut second, || !world.root().join(id(2)).exists());
-    assert!(by(&journal(&world), &second).len() > 0);
+    assert!(!by(&journal(&world), &second).is_empty());
 
     let mut third = Controller::start(&world, &namespace, &ELECT);
     std::thread::sleep(Duration::from_secs(1));

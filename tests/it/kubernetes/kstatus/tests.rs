@@ -70,7 +70,8 @@ fn statuses_that_are_in_order_have_no_faults() {
 /// Each with what the fault's text holds.
 #[test]
 fn each_status_that_is_not_is_refused_for_what_is_wrong() {
-    let bad: &[(&str, fn() -> Value, &str, Value)] = &[
+    type Bad<'a> = (&'a str, fn() -> Value, &'a str, Value);
+    let bad: &[Bad] = &[
         ("above 2", good, "/observedGeneration", json!(3)),
         ("which is not observed", good, "/lastSweep/generation", json!(3)),
         ("no condition", good, "/conditions", json!([])),

@@ -12,6 +12,7 @@ use crate::api::{API_VERSION, KIND};
 use crate::cluster::answered;
 use crate::policy::{Policy, ResourceName};
 use crate::report::status::cut;
+use crate::report::text::workspaces;
 use crate::sweep::Swept;
 
 /// Events that wait to be sent; what comes on top is dropped.
@@ -70,7 +71,7 @@ impl Events {
 
     /// What was put back outside a sweep.
     pub(super) fn restored(&self, acted: &Acted) {
-        let note = format!("{} workspaces put back: they are needed again", acted.restored.len());
+        let note = format!("{} put back, needed again", workspaces(acted.restored.len() as u64));
         self.tell(false, "Restore", "Restored", &note);
     }
 
@@ -81,12 +82,17 @@ impl Events {
         let acted = &swept.acted;
         let counts = [
             ("Quarantined", acted.quarantined.len(), "moved to quarantine"),
-            ("Restored", acted.restored.len(), "put back: they are needed again"),
-            ("Purged", acted.purged.len(), "removed for good after their retention"),
+            ("Restored", acted.restored.len(), "put back, needed again"),
+            ("Purged", acted.purged.len(), "removed for good after the retention"),
         ];
         for (reason, count, what) in counts {
             if count > 0 {
-                self.tell(false, "Sweep", reason, &format!("{count} workspaces {what}, by sweep {}", swept.id));
+                self.tell(
+                    false,
+                    "Sweep",
+                    reason,
+                    &format!("{} {what}, by sweep {}", workspaces(count as u64), swept.id),
+                );
             }
         }
         if let Some(error) = acted.errors.first() {

@@ -21,6 +21,7 @@ use crate::api::WorkspaceHygieneStatus;
 use crate::clock::Clock;
 use crate::policy::{Policy, PolicyOptions, ResourceName};
 use crate::report::status::cut;
+use crate::report::text::workspaces;
 use crate::service::{Audience, NotSwept};
 use crate::spec::judge;
 use crate::term::Term;
@@ -226,7 +227,8 @@ impl Registry {
             let left = match entry.told.quarantined() {
                 Some(0) => "nothing is in quarantine on its volume".to_owned(),
                 Some(count) => format!(
-                    "{count} workspaces stay in quarantine on its volume, in .hygiene/quarantine; nothing of them is removed"
+                    "left in quarantine on its volume, in .hygiene/quarantine: {}; nothing of it is removed",
+                    workspaces(count)
                 ),
                 None => "what is in quarantine on its volume is not known; nothing of it is removed".to_owned(),
             };

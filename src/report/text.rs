@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+/// So many workspaces: `1 workspace`, `2 workspaces`.
+pub fn workspaces(count: u64) -> String {
+    format!("{count} workspace{}", if count == 1 { "" } else { "s" })
+}
+
 /// A length in its largest whole units: `36h`, `1h30m`, `250ms`.
 pub fn length(length: Duration) -> String {
     let ms = length.as_millis();

@@ -76,7 +76,7 @@ fn a_resource_is_reported_enforced_restored_suspended_and_deleted() {
     wait("event", &mut controller, || {
         events(&namespace)
             .iter()
-            .any(|(reason, note)| reason == "Deleted" && note.contains("1 workspaces stay in quarantine"))
+            .any(|(reason, note)| reason == "Deleted" && note.contains("in .hygiene/quarantine: 1 workspace;"))
     });
     assert_eq!((manifest(&world.root()), world.quarantined_trees()), (before, in_quarantine));
     assert_eq!(controller.stop().code(), Some(0));

@@ -63,6 +63,11 @@ pub(crate) enum Unanswered {
 }
 
 impl Unanswered {
+    /// Whether it is known that nothing was done.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.code().is_some_and(|code| (400..500).contains(&code))
+    }
+
     /// The code of the API server's refusal; `None` where it did not say anything.
     pub(crate) fn code(&self) -> Option<u16> {
         match self {

@@ -1,11 +1,13 @@
 //! The status of an object as it is written: what the sweeps tell, and what only the controller knows.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::WorkspaceHygieneStatus;
 use crate::policy::ResourceName;
-use crate::report::status::{cut, keep_transitions};
+use crate::report::status::cut;
 
 /// Longest status, in bytes of JSON (DESIGN: 8 KiB whatever the volume holds).
 const LONGEST: usize = 8 * 1024 - 64;
@@ -14,13 +16,32 @@ const LONGEST_MESSAGE: usize = 1024;
 /// The same of conditions that are there beside others.
 const SHORT_MESSAGE: usize = 256;
 
-/// The status after a sweep, beside what was published before.
+/// Since when each condition has been as it is, by what was published of the object. In mode Report without a state directory
+/// only the object itself remembers that, and what sweeps remember knows nothing of a refusal in between.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Since(Arc<[(String, String, Time)]>);
+
+impl Since {
+    /// What these conditions say.
+    pub(super) fn of(conditions: &[Condition]) -> Self {
+        let since = |one: &Condition| (one.type_.clone(), one.status.clone(), one.last_transition_time.clone());
+        Self(conditions.iter().map(since).collect())
+    }
+
+    /// Writes into conditions that are about to be published since when they are so: as before, or since `now`.
+    pub(super) fn settle(&self, conditions: &mut [Condition], now: Timestamp) {
+        for condition in conditions {
+            let same = self.0.iter().find(|(kind, status, _)| *kind == condition.type_ && *status == condition.status);
+            condition.last_transition_time = same.map_or(Time(now), |(.., since)| since.clone());
+        }
+    }
+}
+
+/// The status after a sweep. When its conditions changed is written into it when it is published, as in all that are made here.
 pub(super) fn swept(
     mut status: WorkspaceHygieneStatus,
-    before: &WorkspaceHygieneStatus,
     name: &ResourceName,
     handled: Option<&String>,
-    at: Timestamp,
 ) -> WorkspaceHygieneStatus {
     status.last_handled_sweep_request = handled.cloned();
     if let Some(hold) = &mut status.hold {
@@ -29,59 +50,45 @@ pub(super) fn swept(
     for condition in &mut status.conditions {
         condition.message = cut(&for_kubectl(&condition.message, name), SHORT_MESSAGE);
     }
-    // What was published counts. In mode Report without a state directory only the object itself remembers since when something
-    // is so, and what sweeps remember knows nothing of a refusal in between.
-    keep_transitions(&mut status.conditions, &before.conditions);
-    for condition in &mut status.conditions {
-        let is_same = |one: &Condition| one.type_ == condition.type_ && one.status == condition.status;
-        if !before.conditions.iter().any(is_same) {
-            condition.last_transition_time = Time(at);
-        }
-    }
     fitting(status)
 }
 
 /// The status of an object whose newest generation waits for its first sweep.
-pub(super) fn pending(before: &WorkspaceHygieneStatus, generation: i64, at: Timestamp) -> WorkspaceHygieneStatus {
-    let mut status = before.clone();
+pub(super) fn pending(mut status: WorkspaceHygieneStatus, generation: i64) -> WorkspaceHygieneStatus {
     let message = "the first sweep of this generation is under way";
-    let reconciling = condition(("Reconciling", "True"), "SweepPending", message, generation, at);
+    let reconciling = condition(("Reconciling", "True"), "SweepPending", message, generation);
     status.conditions.retain(|one| one.type_ != "Stalled" && one.type_ != "Reconciling");
     status.conditions.push(reconciling);
-    keep_transitions(&mut status.conditions, &before.conditions);
     fitting(status)
 }
 
 /// The status of an object that is not swept, for a fault that only a change mends.
 pub(super) fn refused(
-    before: &WorkspaceHygieneStatus,
+    mut status: WorkspaceHygieneStatus,
     generation: i64,
     reason: &str,
     message: &str,
-    at: Timestamp,
 ) -> WorkspaceHygieneStatus {
-    let mut status = before.clone();
     status.observed_generation = generation;
     status.hold = None;
     status.next_sweep_time = None;
-    let make = |kind, message: &str| condition(kind, reason, message, generation, at);
+    let make = |kind, message: &str| condition(kind, reason, message, generation);
     let short = cut(message, SHORT_MESSAGE);
     status.conditions = vec![
         make(("Ready", "False"), &short),
         make(("DeletionAllowed", "False"), "nothing is swept"),
         make(("Stalled", "True"), &cut(message, LONGEST_MESSAGE)),
     ];
-    keep_transitions(&mut status.conditions, &before.conditions);
     fitting(status)
 }
 
-fn condition((kind, status): (&str, &str), reason: &str, message: &str, generation: i64, at: Timestamp) -> Condition {
+fn condition((kind, status): (&str, &str), reason: &str, message: &str, generation: i64) -> Condition {
     Condition {
         type_: kind.into(),
         status: status.into(),
         reason: reason.into(),
         message: message.into(),
-        last_transition_time: Time(at),
+        last_transition_time: Time(Timestamp::UNIX_EPOCH),
         observed_generation: Some(generation),
     }
 }
@@ -128,8 +135,7 @@ mod tests {
             directories: None,
         };
         let status = WorkspaceHygieneStatus { hold: Some(hold), ..WorkspaceHygieneStatus::default() };
-        let status =
-            swept(status, &WorkspaceHygieneStatus::default(), &name(), Some(&"now".to_owned()), Timestamp::UNIX_EPOCH);
+        let status = swept(status, &name(), Some(&"now".to_owned()));
         let message = status.hold.unwrap().message;
         assert!(message.contains("kubectl -n team annotate wsh collab hygiene.dev/approve-plan=abc"), "{message}");
         assert!(message.contains("hygiene.dev/dismiss-plan=abc"), "{message}");
@@ -137,17 +143,21 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_that_changed_since_it_was_published_changed_after_that() {
+    fn a_condition_that_is_published_is_so_since_it_was_published_so() {
         let second = |n| Timestamp::from_second(n).unwrap();
-        let ready = |status, at| condition(("Ready", status), "Swept", "x", 1, second(at));
-        let with = |ready| WorkspaceHygieneStatus { conditions: vec![ready], ..WorkspaceHygieneStatus::default() };
-        let since = |before, after| {
-            let status = swept(with(after), &with(before), &name(), None, second(9));
-            status.conditions[0].last_transition_time.0
+        let ready = |status, at| Condition {
+            last_transition_time: Time(second(at)),
+            ..condition(("Ready", status), "Swept", "x", 1)
         };
-        assert_eq!(since(ready("False", 5), ready("True", 2)), second(9), "sweeps do not know that it was False");
-        assert_eq!(since(ready("True", 5), ready("True", 2)), second(5));
-        assert_eq!(since(ready("True", 5), ready("True", 7)), second(5));
+        let since = |published: &[Condition], now| {
+            let mut conditions = [now];
+            Since::of(published).settle(&mut conditions, second(9));
+            conditions[0].last_transition_time.0
+        };
+        assert_eq!(since(&[ready("False", 5)], ready("True", 2)), second(9), "sweeps do not know that it was False");
+        assert_eq!(since(&[ready("True", 5)], ready("True", 2)), second(5));
+        assert_eq!(since(&[ready("True", 5)], ready("True", 7)), second(5));
+        assert_eq!(since(&[], ready("True", 7)), second(9));
     }
 
     #[test]
@@ -155,13 +165,12 @@ mod tests {
         let sample = || OrphanSample { name: "x".repeat(255), last_activity_time: None, size: None };
         let orphans = std::iter::repeat_with(sample).take(40).collect();
         let before = WorkspaceHygieneStatus { orphans, ..WorkspaceHygieneStatus::default() };
-        let at = Timestamp::UNIX_EPOCH;
-        let refused = refused(&before, 7, "InvalidSpec", &"long ".repeat(1000), at);
+        let refused = refused(before, 7, "InvalidSpec", &"long ".repeat(1000));
         assert!(serde_json::to_vec(&refused).unwrap().len() <= 8 * 1024);
         assert_eq!(refused.observed_generation, 7);
         let stalled = refused.conditions.iter().find(|one| one.type_ == "Stalled").unwrap();
         assert!(stalled.status == "True" && stalled.message.len() <= 1024);
-        let pending = pending(&refused, 8, at);
+        let pending = pending(refused, 8);
         assert!(pending.conditions.iter().all(|one| one.type_ != "Stalled"));
         assert_eq!(pending.observed_generation, 7, "nothing was observed of it yet");
     }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::compose::Since;
 use super::events::Events;
 use super::keeper::{Keeper, Means, Refused, Sweep, Wanted};
 use super::orders::{Newest, Sure};
@@ -189,10 +190,12 @@ impl Registry {
             uid: uid.clone(),
             places: Arc::clone(&self.places),
             written: seen.status.as_ref().map(Digest::of),
+            since: Since::of(&status.conditions),
+            clock: Arc::clone(&self.clock),
         };
         tokio::spawn(writer.run(to_write));
-        let (shown, clock) = (Arc::clone(&self.shown), Arc::clone(&self.clock));
-        let told = Arc::new(Told::new(name.clone(), status, shown, clock, events.clone(), write));
+        let shown = Arc::clone(&self.shown);
+        let told = Arc::new(Told::new(name.clone(), status, shown, events.clone(), write));
         let (newest, heard) = watch::channel(newest);
         let (wanted, to_do) = watch::channel(Wanted::Nothing);
         let sure = self.sure.get(scope).cloned().unwrap_or_default();

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::compose;
+use super::compose::{self, Since};
 use super::events::Events;
 use super::roots::Refusal;
-use super::writer::Wanted;
+use super::writer::{ToWrite, Wanted};
 use crate::act::Acted;
 use crate::api::WorkspaceHygieneStatus;
-use crate::clock::Clock;
 use crate::packed::Packed;
 use crate::policy::{Policy, ResourceName};
 use crate::report::status::LastState;
@@ -26,7 +25,6 @@ pub(super) const LONGEST_REQUEST: usize = 64;
 pub(super) struct Told {
     name: ResourceName,
     shown: Arc<dyn Audience>,
-    clock: Arc<dyn Clock>,
     events: Events,
     write: watch::Sender<Wanted>,
     state: Mutex<State>,
@@ -39,6 +37,8 @@ struct State {
     status: Arc<Packed<WorkspaceHygieneStatus>>,
     /// What the object's status was found to be since nobody led here.
     found: Option<Packed<WorkspaceHygieneStatus>>,
+    /// What it said at the beginning of the term, where it was found to say something.
+    began: Option<Since>,
     /// The request for a sweep that waits for one to begin, the one that a sweep runs for, and the one that was answered.
     requested: Option<String>,
     running: Option<String>,
@@ -51,7 +51,6 @@ impl Told {
         name: ResourceName,
         status: WorkspaceHygieneStatus,
         shown: Arc<dyn Audience>,
-        clock: Arc<dyn Clock>,
         events: Events,
         write: watch::Sender<Wanted>,
     ) -> Self {
@@ -60,8 +59,8 @@ impl Told {
         let term = Term::unlimited();
         term.close();
         let status = Arc::new(Packed::new(&status));
-        let state = State { term, status, found: None, requested: None, running: None, handled };
-        Self { name, shown, clock, events, write, state: Mutex::new(state) }
+        let state = State { term, status, found: None, began: None, requested: None, running: None, handled };
+        Self { name, shown, events, write, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -69,7 +68,8 @@ impl Told {
     }
 
     fn publish(&self, state: &State) {
-        self.write.send_replace(Some((Arc::clone(&state.term), Arc::clone(&state.status))));
+        let (term, status, found) = (Arc::clone(&state.term), Arc::clone(&state.status), state.began.clone());
+        self.write.send_replace(Some(ToWrite { term, status, found }));
     }
 
     /// What the object's status is, where another leader may have written it.
@@ -83,8 +83,12 @@ impl Told {
         if !Arc::ptr_eq(&state.term, term) {
             state.term = Arc::clone(term);
             if let Some(status) = state.found.take() {
-                state.handled = status.get().last_handled_sweep_request;
+                let found = status.get();
+                state.began = Some(Since::of(&found.conditions));
+                state.handled = found.last_handled_sweep_request;
                 state.status = Arc::new(status);
+            } else {
+                state.began = None;
             }
         }
     }
@@ -94,7 +98,7 @@ impl Told {
         let mut state = self.state();
         let status = state.status.get();
         if status.observed_generation != generation {
-            state.status = Arc::new(Packed::new(&compose::pending(&status, generation, self.clock.now())));
+            state.status = Arc::new(Packed::new(&compose::pending(status, generation)));
             self.publish(&state);
         }
     }
@@ -104,8 +108,7 @@ impl Told {
         let (namespace, name) = (&self.name.namespace, &self.name.name);
         tracing::warn!(namespace, name, reason = refusal.reason, "not swept: {}", refusal.message);
         let mut state = self.state();
-        let before = state.status.get();
-        let status = compose::refused(&before, generation, refusal.reason, &refusal.message, self.clock.now());
+        let status = compose::refused(state.status.get(), generation, refusal.reason, &refusal.message);
         state.status = Arc::new(Packed::new(&status));
         self.publish(&state);
     }
@@ -167,8 +170,7 @@ impl Audience for Told {
     fn due(&self, policy: &Policy, last: &LastState) {
         self.shown.due(policy, last);
         let mut state = self.state();
-        let (before, handled) = (state.status.get(), state.handled.as_ref());
-        let status = compose::swept(last.status.clone(), &before, &self.name, handled, self.clock.now());
+        let status = compose::swept(last.status.clone(), &self.name, state.handled.as_ref());
         state.status = Arc::new(Packed::new(&status));
         self.publish(&state);
     }
@@ -179,7 +181,6 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::clock::SystemClock;
 
     struct Nobody;
 
@@ -201,12 +202,12 @@ mod tests {
         let (post, _posted) = mpsc::channel(1);
         let (write, written) = watch::channel(None);
         let events = Events::new(post, &name, "uid");
-        let told = Told::new(name, handled("first"), Arc::new(Nobody), Arc::new(SystemClock), events, write);
+        let told = Told::new(name, handled("first"), Arc::new(Nobody), events, write);
         assert!(!told.request("first") && told.request("second"));
         let in_term = |generation| {
             told.begin(&Term::unlimited());
             told.pending(generation);
-            let (_, status): (_, Arc<Packed<WorkspaceHygieneStatus>>) = written.borrow().clone().unwrap();
+            let ToWrite { status, .. } = written.borrow().clone().unwrap();
             status.get().last_handled_sweep_request.unwrap()
         };
         assert_eq!(in_term(1), "first");

@@ -11,8 +11,10 @@ use sha2::Digest as _;
 use sha2::Sha256;
 use tokio::sync::{Semaphore, watch};
 
+use super::compose::Since;
 use crate::api::{API_VERSION, KIND, WorkspaceHygiene, WorkspaceHygieneStatus};
-use crate::cluster::{answered, jittered};
+use crate::clock::Clock;
+use crate::cluster::{Unanswered, answered, jittered};
 use crate::packed::Packed;
 use crate::policy::ResourceName;
 use crate::term::Term;
@@ -24,8 +26,17 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// What is to be written, if anything.
+pub(super) type Wanted = Option<ToWrite>;
+
 /// A status to be written, while the term stands in which it was made.
-pub(super) type Wanted = Option<(Arc<Term>, Arc<Packed<WorkspaceHygieneStatus>>)>;
+#[derive(Clone)]
+pub(super) struct ToWrite {
+    pub(super) term: Arc<Term>,
+    pub(super) status: Arc<Packed<WorkspaceHygieneStatus>>,
+    /// What the object said when the term began, where that is news.
+    pub(super) found: Option<Since>,
+}
 
 /// Writes what it is told, until nobody tells any more.
 pub(super) struct Writer {
@@ -36,6 +47,9 @@ pub(super) struct Writer {
     pub(super) places: Arc<Semaphore>,
     /// What is there.
     pub(super) written: Option<Digest>,
+    /// Since when its conditions are as they are there.
+    pub(super) since: Since,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// Tells one status from another, without keeping either.
@@ -57,26 +71,33 @@ impl Writer {
         let mut in_term: Option<Arc<Term>> = None;
         loop {
             let newest = wanted.borrow_and_update().clone();
-            if let Some((term, status)) = newest.filter(|(term, _)| term.stands()) {
-                let Ok(status) = serde_json::to_value(status.get()) else { return };
-                // Between two terms somebody else may have written.
-                if in_term.as_ref().is_some_and(|before| !Arc::ptr_eq(before, &term)) {
-                    self.written = None;
+            if let Some(ToWrite { term, status, found }) = newest.filter(|newest| newest.term.stands()) {
+                if !in_term.as_ref().is_some_and(|before| Arc::ptr_eq(before, &term)) {
+                    // Between two terms somebody else may have written.
+                    self.written = self.written.filter(|_| in_term.is_none());
+                    self.since = found.unwrap_or_else(|| self.since.clone());
+                    in_term = Some(Arc::clone(&term));
                 }
-                in_term = Some(Arc::clone(&term));
+                let mut status = status.get();
+                self.since.settle(&mut status.conditions, self.clock.now());
+                let since = Since::of(&status.conditions);
+                let Ok(status) = serde_json::to_value(status) else { return };
                 let digest = Digest::of(&status);
                 if self.written != Some(digest) {
                     // Boxed, as it is seldom under way and its state is large.
                     match Box::pin(self.apply(&api, status)).await {
                         Ok(()) => {
-                            self.written = Some(digest);
+                            (self.written, self.since) = (Some(digest), since);
                             pause = FIRST_PAUSE;
                         }
                         Err(why) => {
                             // What is there now is not known: a request that was not answered may have been done.
                             self.written = None;
+                            if !why.is_refusal() {
+                                self.since = since;
+                            }
                             let (namespace, name) = (&self.name.namespace, &self.name.name);
-                            tracing::warn!(namespace, name, why, "the status cannot be written; it is tried again");
+                            tracing::warn!(namespace, name, %why, "the status cannot be written; it is tried again");
                             // Something newer may come meanwhile; nobody left to tell it means that this is the last try.
                             if matches!(tokio::time::timeout(jittered(pause), wanted.changed()).await, Ok(Err(_))) {
                                 return;
@@ -95,18 +116,16 @@ impl Writer {
         }
     }
 
-    async fn apply(&self, api: &Api<DynamicObject>, status: Value) -> Result<(), String> {
-        let Ok(_place) = self.places.acquire().await else { return Err("everything ends".into()) };
+    async fn apply(&self, api: &Api<DynamicObject>, status: Value) -> Result<(), Unanswered> {
+        // Nobody closes it.
+        let _place = self.places.acquire().await.ok();
         // With the uid: an object of the same name that was made since is another one.
         let metadata = json!({"name": self.name.name, "namespace": self.name.namespace, "uid": self.uid});
         let body = json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status});
         let params = PatchParams::apply(MANAGER).force();
-        match answered(api.patch_status(&self.name.name, &params, &Patch::Apply(&body))).await {
-            Ok(_) => Ok(()),
-            // 404 and 409 as well: the object may be gone, or of another uid, and then the watch tells soon and nobody wants
-            // anything written; but an API server that comes to its feet, or saw others write all the time, says the same.
-            Err(error) => Err(error.to_string()),
-        }
+        // 404 and 409 are tried again as well: the object may be gone, or of another uid, and then the watch tells soon and nobody
+        // wants anything written; but an API server that comes to its feet, or saw others write all the time, says the same.
+        answered(api.patch_status(&self.name.name, &params, &Patch::Apply(&body))).await.map(drop)
     }
 }
 

@@ -133,7 +133,7 @@ fn a_resource_lives_from_its_first_report_to_its_deletion() {
     // One whose row is back is put back without any sweep.
     life.world.set_live(&id(1), true);
     wait("restore", &mut life.controller, || life.world.root().join(id(1)).exists());
-    assert!(life.wait_for_event("Restored").starts_with("1 workspaces"));
+    assert!(life.wait_for_event("Restored").starts_with("1 workspace "));
     life.wait_for_metric("restored_directories_total", "", 1.0);
     assert_eq!(done(&journal(&life.world), Op::Restore), [id(1)].into());
     let restored = manifest(&life.world.root().join(id(1)));
@@ -147,7 +147,7 @@ fn a_resource_lives_from_its_first_report_to_its_deletion() {
         (&0.into(), &1.into()),
         "{seen}"
     );
-    assert!(life.wait_for_event("Purged").starts_with("1 workspaces"));
+    assert!(life.wait_for_event("Purged").starts_with("1 workspace "));
     life.wait_for_metric("purged_directories_total", "", 1.0);
     let records = journal(&life.world);
     assert_eq!((done(&records, Op::Condemn), done(&records, Op::Purge)), ([id(2)].into(), [id(2)].into()));

@@ -1,7 +1,7 @@
 //! Metrics as OpenMetrics text. What is counted is kept here by resource; the rest is read off the board when somebody asks.
 //! Labels are bounded: resources, and words of our own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,6 +34,7 @@ type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 pub struct Metrics {
     resources: Mutex<BTreeMap<ResourceName, Counted>>,
     sweep_seconds: Histograms,
+    /// Of all resources together, as the next: by resource they would be most of all series, and of the memory of a thousand.
     step_seconds: Histograms,
     source_seconds: Histograms,
     memory: Mutex<Option<(u64, Option<u64>, u64)>>,
@@ -57,8 +58,6 @@ struct Counted {
     purged_bytes: u64,
     /// By step.
     errors: BTreeMap<&'static str, u64>,
-    /// The steps whose times were noted.
-    steps: BTreeSet<&'static str>,
     /// Calls of the purge that removed or moved something, the seconds spent in them, and workers.
     purge_calls: u64,
     purge_seconds: f64,
@@ -172,9 +171,8 @@ impl Metrics {
     }
 
     /// Notes how long a step of a sweep took.
-    pub(super) fn step(&self, resource: &ResourceName, step: &'static str, took: Duration) {
-        self.step_seconds.get_or_create(&with(named(resource), "step", step)).observe(took.as_secs_f64());
-        locked(&self.resources).entry(resource.clone()).or_default().steps.insert(step);
+    pub(super) fn step(&self, step: &'static str, took: Duration) {
+        self.step_seconds.get_or_create(&vec![("step", step.to_owned())]).observe(took.as_secs_f64());
     }
 
     /// Counts what a purge did since this was told last.
@@ -193,21 +191,15 @@ impl Metrics {
 
     /// Counts an answer of a source, or that there was none.
     pub fn source(&self, resource: &ResourceName, kind: &'static str, took: Duration, ok: bool) {
-        self.source_seconds.get_or_create(&with(named(resource), "kind", kind)).observe(took.as_secs_f64());
+        self.source_seconds.get_or_create(&vec![("kind", kind.to_owned())]).observe(took.as_secs_f64());
         let mut resources = locked(&self.resources);
         *resources.entry(resource.clone()).or_default().source_errors.entry(kind).or_default() += u64::from(!ok);
     }
 
     /// Forgets a resource that is not there any more.
     pub fn forget(&self, resource: &ResourceName) {
-        let counted = locked(&self.resources).remove(resource).unwrap_or_default();
+        locked(&self.resources).remove(resource);
         self.sweep_seconds.remove(&named(resource));
-        for step in counted.steps {
-            self.step_seconds.remove(&with(named(resource), "step", step));
-        }
-        for kind in counted.source_errors.keys() {
-            self.source_seconds.remove(&with(named(resource), "kind", *kind));
-        }
     }
 
     /// Usage, limit and threshold as the memory monitor saw them last; `None` where nothing tells any more.

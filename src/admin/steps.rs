@@ -25,7 +25,7 @@ impl Steps {
         let next = next.map(|step| (step, now()));
         let before = std::mem::replace(&mut *self.current.lock().unwrap_or_else(PoisonError::into_inner), next);
         if let Some((step, begun)) = before {
-            self.metrics.step(&self.resource, step, begun.elapsed());
+            self.metrics.step(step, begun.elapsed());
         }
     }
 }

@@ -122,8 +122,11 @@ impl KubernetesApi {
     }
 }
 
-/// Watches by namespace and what is watched there, as long as somebody holds them.
-struct Registry<T>(Mutex<BTreeMap<(String, String), Weak<Watched<T>>>>);
+/// Watches as long as somebody holds them.
+struct Registry<T>(Mutex<BTreeMap<Place, Weak<Watched<T>>>>);
+
+/// A namespace, and what is watched there.
+type Place = (String, String);
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {

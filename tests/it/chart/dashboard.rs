@@ -1,6 +1,7 @@
 //! The dashboard and the alerts name metrics that there are: those of a controller at work.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use super::{alerts, the, watched};
 use crate::kubernetes::controller::{Controller, annotate, apply, in_namespace, namespace, status, wait};
-use crate::servers::process::{output, wait_for};
+use crate::servers::process::{Process, free_port, output, percent_encoded, wait_for};
 use crate::world::{DAY, World, id};
 
 /// Where the machine limits no memory there is none to tell.
@@ -75,19 +76,63 @@ fn panels_neither_overlap_nor_lack_a_title() {
     }
 }
 
-fn metrics(controller: &Controller) -> String {
+fn address(controller: &Controller) -> String {
     let lines = controller.lines();
-    let address = lines.iter().find_map(|line| line["address"].as_str()).unwrap();
+    lines.iter().find_map(|line| line["address"].as_str()).unwrap().to_owned()
+}
+
+fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: test\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     text
 }
 
+fn metrics(controller: &Controller) -> String {
+    get(&address(controller), "/metrics")
+}
+
+/// A Prometheus that scrapes a controller every second.
+struct Prometheus {
+    address: String,
+    _process: Process,
+    _folder: tempfile::TempDir,
+}
+
+impl Prometheus {
+    fn of(controller: &Controller) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = serde_json::json!({
+            "global": {"scrape_interval": "1s"},
+            "scrape_configs": [{"job_name": "hygiene", "static_configs": [{"targets": [address(controller)]}]}],
+        });
+        let (file, data) = (folder.path().join("config.yaml"), folder.path().join("data"));
+        fs::write(&file, config.to_string()).unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut options: Vec<OsString> = vec!["prometheus".into(), format!("--web.listen-address={address}").into()];
+        for (option, path) in [("--config.file=", &file), ("--storage.tsdb.path=", &data)] {
+            options.push([option.as_ref(), path.as_os_str()].into_iter().collect());
+        }
+        let process = Process::start_as_it_is(folder.path(), &options);
+        wait_for("Prometheus", || TcpStream::connect(&address).is_ok());
+        Self { address, _process: process, _folder: folder }
+    }
+
+    /// How many series a query gives.
+    fn series(&self, query: &str) -> usize {
+        let query = percent_encoded(query);
+        let answer = get(&self.address, &format!("/api/v1/query?query={query}"));
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        let answer: Value = serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"));
+        assert_eq!(answer["status"], "success", "{answer}");
+        answer["data"]["result"].as_array().unwrap().len()
+    }
+}
+
 #[test]
-fn every_metric_that_is_named_is_one_that_a_controller_exports() {
+fn every_metric_that_is_named_is_one_that_a_controller_exports_and_each_panel_has_data() {
     let namespace = namespace("metrics");
     let mut world = in_namespace(World::on_disk(), &namespace);
     world.part("mode", "Enforce");
@@ -96,6 +141,8 @@ fn every_metric_that_is_named_is_one_that_a_controller_exports() {
     world.workspace(&id(1), 30 * DAY);
     apply(&world);
     let mut controller = Controller::start(&world, &namespace, &[]);
+    wait_for("its address", || controller.says("the admin server listens"));
+    let prometheus = Prometheus::of(&controller);
     wait("quarantining", &mut controller, || !world.root().join(id(1)).exists());
     std::thread::sleep(Duration::from_secs(2));
     annotate(&namespace, "hygiene.dev/sweep-requested-at=again");
@@ -133,4 +180,12 @@ fn every_metric_that_is_named_is_one_that_a_controller_exports() {
     wanted.extend(named(&variables));
     let missing: Vec<_> = wanted.difference(&found).filter(|name| !NOT_EVERYWHERE.contains(&name.as_str())).collect();
     assert!(missing.is_empty(), "{missing:?} of {found:?}");
+
+    // Each panel has something to draw, of what was scraped while all this went on.
+    wait_for("what is held to be scraped some times", || {
+        prometheus.series("count_over_time(hygiene_hold[1m]) > 4") > 0
+    });
+    let shown = queries().into_iter().filter(|query| !NOT_EVERYWHERE.iter().any(|name| query.contains(name)));
+    let empty: Vec<_> = shown.filter(|query| prometheus.series(query) == 0).collect();
+    assert!(empty.is_empty(), "panels without data: {empty:#?}");
 }

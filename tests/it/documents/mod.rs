@@ -45,7 +45,7 @@ fn follow(node: &Node, folder: &Path, guide: &str) -> Vec<String> {
         match block {
             Block::File { name, content } => fs::write(folder.join(name), content).unwrap(),
             Block::Command { line, text, prints } => {
-                script += &format!("{text}\necho; echo \"{MARK}$?\"\n");
+                script += &format!("{text}\necho; echo \"{MARK}$? $SECONDS\"\n");
                 commands.push((line, text, prints));
             }
         }
@@ -58,7 +58,9 @@ fn follow(node: &Node, folder: &Path, guide: &str) -> Vec<String> {
     let mut faults = Vec::new();
     for (line, text, prints) in commands {
         let (said, after) = rest.split_once(MARK).unwrap_or((rest, "gone\n"));
-        let (code, after) = after.split_once('\n').unwrap_or((after, ""));
+        let (ended, after) = after.split_once('\n').unwrap_or((after, ""));
+        let (code, seconds) = ended.split_once(' ').unwrap_or((ended, ""));
+        println!("docs/{guide}.md:{line}: done {seconds} s after the guide was begun");
         rest = after;
         // The line end that came before the mark.
         let said = said.strip_suffix('\n').unwrap_or(said);

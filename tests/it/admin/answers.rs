@@ -190,7 +190,7 @@ fn metrics_are_openmetrics_and_count_what_a_sweep_did() {
     of("orphans", "", "1.0");
     of("sweep_duration_seconds_count", "", "1");
     of("source_errors_total", ",kind=\"sessions\"", "1");
-    assert!(all.contains("hygiene_source_duration_seconds_count{kind=\"sessions\"} 2"), "{}", answer.body);
+    assert!(all.contains("hygiene_source_duration_seconds_count{kind=\"sessions\"} 4"), "{}", answer.body);
     of("hold", ",kind=\"Breaker\",reason=\"TooManyOrphans\"", "1.0");
     of("quarantine_size_bytes", "", "1610612736.0");
     of("budget_left_directories", "", "98.0");

@@ -90,7 +90,8 @@ struct Work {
 impl Work {
     fn new(shared: Arc<Shared>, wiring: Wiring, policy: Arc<Policy>, stop: Stop, wake: Arc<Notify>) -> Self {
         let sources = wiring.parts.sources(&policy);
-        let may_change = Instant::now() + shared.pace.startup_delay;
+        // After the start of the service, not of this task: a spec that changed must not keep what is needed again waiting.
+        let may_change = shared.began + shared.pace.startup_delay;
         let (health, state) = (KnownHealth::default(), Packed::default());
         Self { shared, wiring, policy, sources, stop, wake, health, state, ended: None, failures: 0, may_change }
     }

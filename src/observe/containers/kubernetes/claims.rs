@@ -63,7 +63,7 @@ fn is_over(status: &PodStatus) -> bool {
     matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))
         && status.reason.as_deref() != Some("NodeLost")
         && !orphaned
-        && stops::containers(status).all(is_done)
+        && stops::containers(status).chain(status.ephemeral_container_statuses.iter().flatten()).all(is_done)
 }
 
 /// The ids of the workspaces that are mounted of a volume.

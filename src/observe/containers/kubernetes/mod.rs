@@ -29,7 +29,7 @@ use super::{ContainerEvidence, Look};
 use crate::clock::Clock;
 use crate::names::SessionId;
 use crate::observe::{Health, IdSet, Reading};
-use crate::policy::KubernetesPolicy;
+use crate::policy::{KubernetesPolicy, PodClaims};
 use crate::report::text::length;
 
 /// Longest time for all calls of a look at the health: an answer older than 10 s is not relied on (DESIGN, promise 13).
@@ -72,20 +72,26 @@ impl Kubernetes {
             Ok::<_, String>(Service { pods, workloads })
         };
         let service = self.watched.get_or_try_init(begin).await?;
+        let listed = match look {
+            Look::Fresh => Some(self.api.list_pods(namespace, selector, ServingPod::of).await?),
+            Look::Passing => None,
+        };
+        // After the list: of a pod that went meanwhile the watch knows how.
         let workloads = service.workloads.of(selector).await?;
-        let (mut pods, gone) = service.pods.known().await?;
-        if look == Look::Fresh {
-            pods = self.api.list_pods(namespace, selector, ServingPod::of).await?;
-            service.pods.confirm(&pods)?;
-        }
+        let (watched, gone) = service.pods.known().await?;
+        let pods = match listed {
+            Some(listed) => {
+                service.pods.confirm(&listed)?;
+                listed
+            }
+            None => watched,
+        };
         Ok(serving::judge(&self.policy, &pods, &gone, &workloads, self.clock.now()))
     }
 
-    async fn claimed(&self) -> Option<Result<IdSet, String>> {
-        let claims = self.policy.claims.as_ref()?;
+    async fn claimed(&self, claims: &PodClaims) -> Result<IdSet, String> {
         let claim = |pod: &_| claims::claim(pod, &claims.session);
-        let pods = self.api.list_pods(&self.policy.namespace, &claims.selector, claim);
-        Some(pods.await.and_then(claims::ids))
+        claims::ids(self.api.list_pods(&self.policy.namespace, &claims.selector, claim).await?)
     }
 }
 
@@ -103,9 +109,8 @@ impl ContainerEvidence for Kubernetes {
     }
 
     async fn claims(&self) -> Option<Reading<IdSet>> {
-        self.policy.claims.as_ref()?;
-        let asked = async { self.claimed().await.unwrap_or_else(|| Ok(IdSet::default())) };
-        Some(within(CLAIMS, asked).await)
+        let claims = self.policy.claims.as_ref()?;
+        Some(within(CLAIMS, self.claimed(claims)).await)
     }
 
     async fn is_claimed(&self, id: &SessionId) -> Option<Reading<bool>> {

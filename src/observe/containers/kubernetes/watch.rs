@@ -123,7 +123,8 @@ impl<T: Kept> Watched<T> {
     /// Compares what was listed with what the watch tells, which may be behind for a moment.
     ///
     /// # Errors
-    /// When it is behind for longer: then it cannot be relied on for what lists do not show.
+    /// When it is behind for longer, so that it cannot be relied on for what lists do not show; and at once when an object is in
+    /// no list any more of which it has not told yet how it went.
     pub(super) fn confirm(&self, listed: &[T]) -> Result<(), String> {
         let state = self.state.borrow();
         let listed: BTreeMap<_, _> = listed.iter().map(Kept::version).collect();
@@ -132,6 +133,9 @@ impl<T: Kept> Watched<T> {
         if listed == watched {
             *differs = None;
             return Ok(());
+        }
+        if watched.keys().any(|uid| !listed.contains_key(uid)) {
+            return Err(format!("{} has not told yet how one went that is listed no more", self.what));
         }
         let now = self.clock.uptime();
         match *differs {
@@ -342,18 +346,22 @@ mod tests {
         let (same, newer) = ([seen("a", "1")], [seen("a", "2")]);
         assert_eq!(watched.confirm(&same), Ok(()));
         assert_eq!(watched.confirm(&newer), Ok(()), "it may be on its way");
+        assert!(watched.confirm(&[]).unwrap_err().contains("how one went"), "it could have crashed");
         pass(4);
         assert_eq!(watched.confirm(&newer), Ok(()));
         pass(1);
         assert!(watched.confirm(&newer).unwrap_err().contains("is behind"));
-        assert!(watched.confirm(&[]).is_err(), "a pod that a list does not show any more");
         // It told something: it goes on.
         tell.send_modify(|state| state.hear(Event::Apply(pod("b", "3")), &mut BTreeMap::new(), Timestamp::UNIX_EPOCH));
-        assert_eq!(watched.confirm(&newer), Ok(()));
+        assert_eq!(watched.confirm(&[seen("a", "2"), seen("b", "3")]), Ok(()));
         tell.send_modify(|state| state.hear(Event::Apply(pod("a", "2")), &mut BTreeMap::new(), Timestamp::UNIX_EPOCH));
         pass(60);
         assert_eq!(watched.confirm(&[seen("a", "2"), seen("b", "3")]), Ok(()));
-        assert_eq!(watched.confirm(&same), Ok(()), "what it was behind of before does not count");
+        assert_eq!(
+            watched.confirm(&[seen("a", "1"), seen("b", "3")]),
+            Ok(()),
+            "what it was behind of before does not count"
+        );
         drop(tell);
     }
 }

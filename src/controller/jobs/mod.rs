@@ -7,3 +7,4 @@
 )]
 
 pub(crate) mod manifest;
+pub(crate) mod trouble;

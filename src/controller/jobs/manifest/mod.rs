@@ -15,6 +15,7 @@ use crate::api::{ClaimVolumeSpec, JobTemplate, Mode, WorkspaceHygiene};
 pub(crate) use around::{config_map, role, role_bindings, service_account};
 pub(crate) use job::job;
 pub(crate) use names::mark;
+pub(crate) use pod::CONTAINER;
 
 /// What objects are made from.
 #[derive(Clone, Copy, Debug)]

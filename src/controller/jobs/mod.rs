@@ -7,4 +7,5 @@
 )]
 
 pub(crate) mod manifest;
+pub(crate) mod queue;
 pub(crate) mod trouble;

@@ -6,6 +6,7 @@
     expect(dead_code, unused_imports, reason = "the loop of the controller that makes Jobs is the next step")
 )]
 
+pub(crate) mod history;
 pub(crate) mod manifest;
 pub(crate) mod queue;
 pub(crate) mod trouble;

@@ -17,7 +17,7 @@ pub use service::Service;
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
 use crate::fsio::{Dir, FsError};
@@ -103,7 +103,7 @@ pub struct Acted {
 }
 
 /// What a purge freed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reclaimed {
     /// Workspaces.
     pub directories: u64,

@@ -18,12 +18,11 @@ use super::VERSION;
 use super::board::{Board, ResourceView};
 use super::pulse::Pulse;
 use crate::act::Acted;
-use crate::api::SizeString;
+use crate::api::{SizeString, SweepResult, VerdictCount};
 use crate::policy::ResourceName;
 use crate::progress::Working;
-use crate::report::documents::Counts;
+use crate::report::outcome::Outcome;
 use crate::service::NotSwept;
-use crate::sweep::Swept;
 
 type Labels = Vec<(&'static str, String)>;
 type Float = Gauge<f64, AtomicU64>;
@@ -48,7 +47,7 @@ pub struct Metrics {
 struct Counted {
     sweeps: BTreeMap<&'static str, u64>,
     /// Of the last sweep, by verdict and reason.
-    verdicts: BTreeMap<(&'static str, &'static str), u64>,
+    verdicts: BTreeMap<(String, String), u64>,
     orphans: Option<u64>,
     quarantined: u64,
     restored: u64,
@@ -57,7 +56,7 @@ struct Counted {
     purged_entries: u64,
     purged_bytes: u64,
     /// By step.
-    errors: BTreeMap<&'static str, u64>,
+    errors: BTreeMap<String, u64>,
     /// Calls of the purge that removed or moved something, the seconds spent in them, and workers.
     purge_calls: u64,
     purge_seconds: f64,
@@ -131,37 +130,26 @@ impl Metrics {
     }
 
     /// Counts a sweep that ended with a report.
-    pub fn swept(&self, resource: &ResourceName, swept: &Swept, took: Duration) {
-        let acted = &swept.acted;
-        let result = if acted.stopped {
-            "Stopped"
-        } else if !acted.errors.is_empty() {
-            "Failed"
-        } else if swept.observed.plan.held.is_some() || acted.paused.is_some() {
-            "Held"
-        } else {
-            "Completed"
-        };
+    pub fn swept(&self, resource: &ResourceName, outcome: &Outcome, verdicts: &[VerdictCount], took: Duration) {
+        let result = outcome.result.map_or("Failed", SweepResult::word);
         self.sweep_seconds.get_or_create(&named(resource)).observe(took.as_secs_f64());
-        let counts = Counts::of(&swept.observed.plan);
-        let keep = counts.keep.into_iter().map(|(reason, n)| (("Keep", reason), n));
-        let verdicts = keep.chain(counts.quarantine.into_iter().map(|(reason, n)| (("Quarantine", reason), n)));
+        let verdicts = verdicts.iter().map(|one| ((one.verdict.clone(), one.reason.clone()), one.directories));
         let mut resources = locked(&self.resources);
         let counted = resources.entry(resource.clone()).or_default();
         *counted.sweeps.entry(result).or_default() += 1;
-        counted.hold(swept.observed.plan.held.as_ref().map(|hold| hold.reason.kind().word()));
+        counted.hold(outcome.held.as_ref().map(|held| held.kind.word()));
         // Between two purges nobody is at work.
         counted.purge_workers = 0;
         counted.verdicts = verdicts.collect();
-        counted.orphans = Some(swept.observed.plan.orphans);
-        counted.quarantined += acted.quarantined.len() as u64;
-        counted.restored += acted.restored.len() as u64;
-        counted.condemned += acted.condemned.len() as u64;
-        counted.purged += acted.purged.len() as u64;
-        counted.purged_entries += acted.reclaimed.entries;
-        counted.purged_bytes += acted.reclaimed.bytes;
-        for error in &acted.errors {
-            *counted.errors.entry(error.step).or_default() += 1;
+        counted.orphans = Some(outcome.orphans);
+        counted.quarantined += outcome.quarantined;
+        counted.restored += outcome.restored;
+        counted.condemned += outcome.condemned;
+        counted.purged += outcome.purged;
+        counted.purged_entries += outcome.reclaimed.entries;
+        counted.purged_bytes += outcome.reclaimed.bytes;
+        for (step, times) in &outcome.errors {
+            *counted.errors.entry(step.clone()).or_default() += times;
         }
     }
 
@@ -273,7 +261,10 @@ impl Metrics {
         page.counter("purged_directories", "Workspaces whose tree is gone", sum(|c| c.purged));
         page.counter("purged_entries", "Files and directories removed", sum(|c| c.purged_entries));
         page.counter("purged_bytes", "Bytes freed", sum(|c| c.purged_bytes));
-        page.counter("step_errors", "Steps that failed, by step", by("step", |c| &c.errors));
+        let errors = resources.iter().flat_map(|(resource, counted)| {
+            counted.errors.iter().map(|(step, n)| (with(named(resource), "step", step), *n))
+        });
+        page.counter("step_errors", "Steps that failed, by step", errors.collect());
         page.counter("source_errors", "Times a source gave no answer", by("kind", |c| &c.source_errors));
         page.histogram("sweep_step_duration", "How long the steps of sweeps took", &self.step_seconds);
         let held = resources.iter().flat_map(|(resource, counted)| {
@@ -289,7 +280,7 @@ impl Metrics {
         page.histogram("source_duration", "How long sources took", &self.source_seconds);
         let verdicts = resources.iter().flat_map(|(resource, counted)| {
             counted.verdicts.iter().map(|((verdict, reason), n)| {
-                (with(with(named(resource), "verdict", *verdict), "reason", *reason), *n as f64)
+                (with(with(named(resource), "verdict", verdict), "reason", reason), *n as f64)
             })
         });
         page.gauge("directories", "Entries below the root in the last report", None, verdicts);

@@ -1,6 +1,7 @@
 //! Options that every command takes.
 
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
@@ -67,10 +68,38 @@ pub(super) struct Global {
     #[arg(long, value_name = "KEY=PLACE", value_parser = given, global = true, help_heading = HEADING)]
     pub(super) config_map: Vec<Given>,
 
+    /// Where the volume of a persistentVolumeClaim is mounted here: `CLAIM=PATH`
+    ///
+    /// May be given several times. Its directory that spec.volume.persistentVolumeClaim.subPath names is reached over no symlink.
+    #[arg(long, value_name = "CLAIM=PATH", global = true, help_heading = HEADING)]
+    pub(super) claim_mount: Vec<ClaimMount>,
+
     /// Accept a minAge below 1h and a retention below 24h in mode Enforce. For tests and the demo only: with times this
     /// short a workspace goes before anybody can miss it
     #[arg(long, global = true, help_heading = HEADING)]
     pub(super) unsafe_short_times: bool,
+}
+
+/// Where a claim is mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ClaimMount {
+    pub(super) claim: String,
+    pub(super) path: PathBuf,
+}
+
+impl FromStr for ClaimMount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str = "write CLAIM=PATH, with an absolute path without . and ..";
+        let (claim, path) = text.split_once('=').ok_or_else(|| format!("has no equals sign; {FORM}"))?;
+        let path = PathBuf::from(path);
+        let plain = path.components().skip(1).all(|part| matches!(part, Component::Normal(_)));
+        if claim.is_empty() || !path.is_absolute() || !plain {
+            return Err(FORM.into());
+        }
+        Ok(Self { claim: claim.into(), path })
+    }
 }
 
 /// How to print the result.

@@ -23,7 +23,7 @@ use crate::observe::containers::KubernetesApi;
 use crate::observe::efs::Efs;
 use crate::observe::{containers, sessions};
 use crate::orders::Fixed;
-use crate::policy::{Policy, PolicyOptions, ResourceName};
+use crate::policy::{Claims, Policy, PolicyOptions, ResourceName};
 use crate::records::StateDir;
 use crate::report::plan::View;
 use crate::report::table::{Style, quoted};
@@ -122,7 +122,13 @@ impl Run {
     /// What the conversion of a spec depends on.
     pub(super) fn policy_options(&self) -> PolicyOptions {
         let cluster = self.global.cluster.clone();
-        PolicyOptions { allow_short_times: self.global.unsafe_short_times, home: self.home(), cluster }
+        let mounts = self.global.claim_mount.iter().map(|one| (one.claim.clone(), one.path.clone())).collect();
+        PolicyOptions {
+            allow_short_times: self.global.unsafe_short_times,
+            home: self.home(),
+            cluster,
+            claims: Claims::Mounted(mounts),
+        }
     }
 
     /// Whether all secrets that the resources name are given.

@@ -18,12 +18,10 @@ use crate::observe::sessions::SessionStore;
 use crate::observe::{Health, IdSet, LiveSessions, Reading};
 use crate::policy::{Policy, ResourceName};
 use crate::report::documents::mode;
-use crate::report::status::{LastState, orphans, quarantined};
+use crate::report::outcome::{Outcome, Samples};
+use crate::report::status::LastState;
 use crate::service::{Audience, NotSwept};
-use crate::sweep::{Sources, Swept};
-
-/// Most orphans and entries of the quarantine that are shown.
-const LINES: usize = 50;
+use crate::sweep::Sources;
 
 /// Shows what happens.
 pub(super) struct Shown {
@@ -37,25 +35,27 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Publishes the state; the lines below it are those of `swept`, or of what was shown before.
-    fn publish(&self, policy: &Policy, state: &LastState, swept: Option<&Swept>) {
+    /// Publishes the state; the lines below it are `samples`, or what was shown before.
+    fn publish(&self, policy: &Policy, state: &LastState, samples: Option<&Samples>) {
         let name = &policy.resource;
         let before = self.board.view(name);
-        let (orphans, quarantine) = match (swept, before) {
-            (Some(swept), _) => (
-                orphans(policy, swept)
-                    .take(LINES)
+        let (orphans, quarantine) = match (samples, before) {
+            (Some(samples), _) => (
+                (samples.orphans.iter())
                     .map(|one| OrphanLine {
-                        name: one.name,
+                        name: one.name.clone(),
                         last_activity: one.newest,
                         bytes: one.bytes,
                         reason: one.reason.into(),
                     })
                     .collect(),
-                quarantined(policy, swept)
-                    .into_iter()
-                    .take(LINES)
-                    .map(|(name, quarantined, due, bytes)| QuarantineLine { name, quarantined, due, bytes })
+                (samples.quarantine.iter())
+                    .map(|(name, quarantined, due, bytes)| QuarantineLine {
+                        name: name.clone(),
+                        quarantined: *quarantined,
+                        due: *due,
+                        bytes: *bytes,
+                    })
                     .collect(),
             ),
             (None, Some(before)) => (before.orphans.clone(), before.quarantine.clone()),
@@ -153,23 +153,23 @@ impl Audience for Shown {
         self.metrics.leads(leads);
     }
 
-    fn swept(&self, policy: &Policy, swept: &Swept, state: &LastState, took: Duration) {
-        self.metrics.swept(&policy.resource, swept, took);
-        self.publish(policy, state, Some(swept));
-        let (plan, acted) = (&swept.observed.plan, &swept.acted);
+    fn swept(&self, policy: &Policy, outcome: &Outcome, state: &LastState, took: Duration) {
+        let verdicts = state.status.last_sweep.as_ref().map_or(&[][..], |sweep| &sweep.verdicts);
+        self.metrics.swept(&policy.resource, outcome, verdicts, took);
+        self.publish(policy, state, outcome.samples.as_ref());
         let figures = [
             ("SweepSeconds", "Seconds", json!(took.as_secs_f64())),
-            ("Workspaces", "Count", json!(plan.workspaces)),
-            ("Orphans", "Count", json!(plan.orphans)),
-            ("Quarantined", "Count", json!(acted.quarantined.len())),
-            ("Restored", "Count", json!(acted.restored.len())),
-            ("Purged", "Count", json!(acted.purged.len())),
-            ("ReclaimedBytes", "Bytes", json!(acted.reclaimed.bytes)),
-            ("Errors", "Count", json!(acted.errors.len())),
+            ("Workspaces", "Count", json!(outcome.workspaces)),
+            ("Orphans", "Count", json!(outcome.orphans)),
+            ("Quarantined", "Count", json!(outcome.quarantined)),
+            ("Restored", "Count", json!(outcome.restored)),
+            ("Purged", "Count", json!(outcome.purged)),
+            ("ReclaimedBytes", "Bytes", json!(outcome.reclaimed.bytes)),
+            ("Errors", "Count", json!(outcome.failed())),
         ];
-        self.emit(&policy.resource, &figures, json!({"event": "sweep", "sweep": swept.id}));
-        if let Some(hold) = &plan.held {
-            let more = json!({"event": "hold", "kind": hold.reason.kind().word(), "reason": hold.reason.word()});
+        self.emit(&policy.resource, &figures, json!({"event": "sweep", "sweep": outcome.sweep}));
+        if let Some(held) = &outcome.held {
+            let more = json!({"event": "hold", "kind": held.kind.word(), "reason": held.reason});
             self.emit(&policy.resource, &[("Held", "Count", json!(1))], more);
         }
     }

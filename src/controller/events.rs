@@ -8,12 +8,12 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 
 use crate::act::Acted;
-use crate::api::{API_VERSION, KIND};
+use crate::api::{API_VERSION, HoldKind, KIND};
 use crate::cluster::answered;
 use crate::policy::{Policy, ResourceName};
+use crate::report::outcome::Outcome;
 use crate::report::status::cut;
 use crate::report::text::workspaces;
-use crate::sweep::Swept;
 
 /// Events that wait to be sent; what comes on top is dropped.
 const MOST: usize = 256;
@@ -78,33 +78,27 @@ impl Events {
     /// What a sweep did, and what held it.
     ///
     /// `before` is the reason of what held the sweep before: that it still does is no event.
-    pub(super) fn swept(&self, policy: &Policy, swept: &Swept, before: Option<&str>) {
-        let acted = &swept.acted;
+    pub(super) fn swept(&self, policy: &Policy, outcome: &Outcome, before: Option<&str>) {
         let counts = [
-            ("Quarantined", acted.quarantined.len(), "moved to quarantine"),
-            ("Restored", acted.restored.len(), "put back, needed again"),
-            ("Purged", acted.purged.len(), "removed for good after the retention"),
+            ("Quarantined", outcome.quarantined, "moved to quarantine"),
+            ("Restored", outcome.restored, "put back, needed again"),
+            ("Purged", outcome.purged, "removed for good after the retention"),
         ];
         for (reason, count, what) in counts {
             if count > 0 {
-                self.tell(
-                    false,
-                    "Sweep",
-                    reason,
-                    &format!("{} {what}, by sweep {}", workspaces(count as u64), swept.id),
-                );
+                self.tell(false, "Sweep", reason, &format!("{} {what}, by sweep {}", workspaces(count), outcome.sweep));
             }
         }
-        if let Some(error) = acted.errors.first() {
-            let note = format!("{} steps failed; the first: {}: {}", acted.errors.len(), error.step, error.message);
+        if let Some((step, message)) = &outcome.first_error {
+            let note = format!("{} steps failed; the first: {step}: {message}", outcome.failed());
             self.tell(true, "Sweep", "StepFailed", &note);
         }
-        if let Some(hold) = &swept.observed.plan.held
-            && hold.reason.kind() == crate::plan::HoldKind::Breaker
-            && before != Some(hold.reason.word())
+        if let Some(held) = &outcome.held
+            && held.kind == HoldKind::Breaker
+            && before != Some(held.reason.as_str())
         {
-            let note = format!("{}: {}", policy.root.display(), hold.cause);
-            self.tell(true, "Sweep", hold.reason.word(), &note);
+            let note = format!("{}: {}", policy.root.display(), held.cause);
+            self.tell(true, "Sweep", &held.reason, &note);
         }
     }
 

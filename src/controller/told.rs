@@ -13,9 +13,9 @@ use crate::act::Acted;
 use crate::api::WorkspaceHygieneStatus;
 use crate::packed::Packed;
 use crate::policy::{Policy, ResourceName};
+use crate::report::outcome::Outcome;
 use crate::report::status::LastState;
 use crate::service::Audience;
-use crate::sweep::Swept;
 use crate::term::Term;
 
 /// The longest value of the annotation that asks for a sweep, in characters: what status has room for.
@@ -144,13 +144,13 @@ impl Audience for Told {
         self.shown.begins(policy);
     }
 
-    fn swept(&self, policy: &Policy, swept: &Swept, state: &LastState, took: Duration) {
-        self.shown.swept(policy, swept, state, took);
+    fn swept(&self, policy: &Policy, outcome: &Outcome, state: &LastState, took: Duration) {
+        self.shown.swept(policy, outcome, state, took);
         let before = self.state().status.get();
-        self.events.swept(policy, swept, before.hold.as_ref().map(|hold| hold.reason.as_str()));
+        self.events.swept(policy, outcome, before.hold.as_ref().map(|hold| hold.reason.as_str()));
         self.events.sources(&before.conditions, &state.status.conditions);
         // One that stepped aside or was stopped follows again at once, and answers then.
-        if !swept.acted.stopped {
+        if !outcome.stopped() {
             let mut state = self.state();
             state.handled = state.running.take().or_else(|| state.handled.take());
         }
@@ -187,7 +187,7 @@ mod tests {
     impl Audience for Nobody {
         fn loaded(&self, _: &[Arc<Policy>]) {}
         fn fault(&self, _: Option<String>) {}
-        fn swept(&self, _: &Policy, _: &Swept, _: &LastState, _: Duration) {}
+        fn swept(&self, _: &Policy, _: &Outcome, _: &LastState, _: Duration) {}
         fn failed(&self, _: &Policy, _: &str, _: &LastState) {}
         fn due(&self, _: &Policy, _: &LastState) {}
     }

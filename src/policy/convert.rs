@@ -1,14 +1,14 @@
 //! From the resource to the policy: everything that can be wrong with a spec is found here, all of it at once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::faults::{Faults, PolicyFault, PolicyOptions};
 use super::{
-    Activity, BreakerLimits, Budget, KeepFileRule, Limits, Mode, Policy, PurgeLimits, ResourceName, Schedule,
-    SpecDigests, containers, ecs, paths, pattern, sessions, unsupported,
+    Activity, BreakerLimits, Budget, ClaimPolicy, Claims, KeepFileRule, Limits, Mode, Policy, PurgeLimits,
+    ResourceName, Schedule, SpecDigests, containers, ecs, paths, pattern, sessions, unsupported,
 };
 use crate::api::{self, DurationString, WorkspaceHygiene};
 use crate::names::hex;
@@ -34,13 +34,14 @@ impl Policy {
         };
         let times = Times { enforced: mode == Mode::Enforce && !options.allow_short_times };
         let schedule = Schedule::parse(&spec.schedule, &mut faults);
-        let root = volume_root(spec, options.home.as_deref(), &mut faults);
+        let namespace = resource.metadata.namespace.as_deref().unwrap_or(api::DEFAULT_NAMESPACE);
+        let place = volume(&spec.volume, namespace, &options, &mut faults);
+        let root = place.as_ref().map(|place| place.root.clone());
         let efs = spec.volume.efs.as_ref().map(|efs| ecs::efs(efs, &mut faults));
         let text = &spec.workspaces.pattern;
         let pattern = faults.check("spec.workspaces.pattern", text, pattern::name_pattern(text));
-        let namespace = resource.metadata.namespace.as_deref().unwrap_or(api::DEFAULT_NAMESPACE);
-        let place = sessions::Place { root: root.as_deref(), pattern: pattern.as_ref(), namespace };
-        let sessions = sessions::convert(&spec.sessions, place, &mut faults);
+        let from = sessions::Place { root: root.as_deref(), pattern: pattern.as_ref(), namespace };
+        let sessions = sessions::convert(&spec.sessions, from, &mut faults);
         let containers = containers::containers(spec.containers.as_ref(), namespace, pattern.as_ref(), &mut faults);
         let keep = pattern::keep_globs(&spec.workspaces.keep, &mut faults);
         let min_age = times.at_least("spec.workspaces.minAge", &spec.workspaces.min_age, HOUR, "1h", &mut faults);
@@ -50,9 +51,9 @@ impl Policy {
         let resource = resource_name(resource, &mut faults);
 
         let generation = resource.1;
-        let parts = (root, pattern, sessions, keep, min_age, retention, limits, schedule);
+        let parts = (place, pattern, sessions, keep, min_age, retention, limits, schedule);
         let (
-            Some(root),
+            Some(Place { root, beneath, claim }),
             Some(pattern),
             Some(sessions),
             Some(keep),
@@ -76,7 +77,8 @@ impl Policy {
             suspend: spec.suspend,
             schedule,
             root,
-            beneath: None,
+            beneath,
+            claim,
             efs,
             pattern,
             min_age,
@@ -116,13 +118,39 @@ fn resource_name(resource: &WorkspaceHygiene, faults: &mut Faults) -> (ResourceN
     (ResourceName { namespace, name }, metadata.generation.unwrap_or(0))
 }
 
-fn volume_root(spec: &api::WorkspaceHygieneSpec, home: Option<&Path>, faults: &mut Faults) -> Option<PathBuf> {
-    match &spec.volume.path {
-        Some(path) => faults.check("spec.volume.path", path, paths::volume_root(path, home)),
-        None => {
-            if spec.volume.persistent_volume_claim.is_none() {
-                faults.absent("spec.volume.path");
-            }
+/// Where the volume is.
+struct Place {
+    root: PathBuf,
+    beneath: Option<PathBuf>,
+    claim: Option<ClaimPolicy>,
+}
+
+fn volume(spec: &api::VolumeSpec, namespace: &str, options: &PolicyOptions, faults: &mut Faults) -> Option<Place> {
+    if let Some(path) = &spec.path {
+        let root = faults.check("spec.volume.path", path, paths::volume_root(path, options.home.as_deref()))?;
+        return Some(Place { root, beneath: None, claim: None });
+    }
+    let Some(api::ClaimVolumeSpec { claim_name, sub_path }) = &spec.persistent_volume_claim else {
+        faults.absent("spec.volume.path");
+        return None;
+    };
+    let below = |mount: PathBuf| sub_path.as_ref().map_or_else(|| mount.clone(), |path| mount.join(path));
+    let claim = Some(ClaimPolicy { name: claim_name.clone(), sub_path: sub_path.clone() });
+    match &options.claims {
+        // No path of this machine, and never opened as one: it tells resources apart, and is shown.
+        Claims::ByJobs => {
+            Some(Place { root: below(format!("pvc:{namespace}/{claim_name}").into()), beneath: None, claim })
+        }
+        Claims::Mounted(mounts) if mounts.contains_key(claim_name) => {
+            let mount = mounts[claim_name].clone();
+            Some(Place { root: below(mount.clone()), beneath: Some(mount), claim })
+        }
+        Claims::Mounted(_) | Claims::OutOfReach => {
+            let way_out = format!(
+                "is swept by the Jobs of `hygiene controller`; to work on it here mount it, and say where: --claim-mount \
+                 {claim_name}=PATH"
+            );
+            faults.add("spec.volume.persistentVolumeClaim.claimName", claim_name, way_out);
             None
         }
     }

@@ -1,5 +1,6 @@
 //! What is wrong with a spec beyond its schema, gathered so that all of it is told at once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -13,6 +14,20 @@ pub struct PolicyOptions {
     pub home: Option<PathBuf>,
     /// The cluster or account the resources are of.
     pub cluster: String,
+    /// How a persistentVolumeClaim is reached.
+    pub claims: Claims,
+}
+
+/// How the persistentVolumeClaim of a resource is reached.
+#[derive(Clone, Debug, Default)]
+pub enum Claims {
+    /// Not at all.
+    #[default]
+    OutOfReach,
+    /// It is mounted here: where, by its name.
+    Mounted(BTreeMap<String, PathBuf>),
+    /// By Jobs that mount it.
+    ByJobs,
 }
 
 /// One thing that is wrong with a spec.

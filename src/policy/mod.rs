@@ -28,7 +28,7 @@ mod tests;
 pub use containers::{ContainerPolicy, HealthUrl, HttpPolicy, WhenAbsent};
 pub use ecs::{EcsClaims, EcsPolicy, EcsTasks, EfsPolicy};
 pub(crate) use faults::Quoted;
-pub use faults::{PolicyFault, PolicyOptions};
+pub use faults::{Claims, PolicyFault, PolicyOptions};
 pub use kubernetes::{KubernetesPolicy, PodClaims, PodSession};
 pub use schedule::{Closed, Schedule};
 
@@ -53,6 +53,8 @@ pub struct Policy {
     pub root: PathBuf,
     /// What the root must lie below, without a symlink on the way; `None` where whoever wrote the spec may name any path.
     pub beneath: Option<PathBuf>,
+    /// The claim that the volume is on, where the spec names one.
+    pub claim: Option<ClaimPolicy>,
     /// The EFS file system behind it, where the spec names one.
     pub efs: Option<EfsPolicy>,
     /// How a directory's name yields a session id.
@@ -73,6 +75,15 @@ pub struct Policy {
     pub limits: Limits,
     /// How long a workspace stays in quarantine.
     pub retention: Duration,
+}
+
+/// A persistentVolumeClaim of the resource's own namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimPolicy {
+    /// Its name.
+    pub name: String,
+    /// The directory on it whose children are the workspaces; `None` for its root.
+    pub sub_path: Option<String>,
 }
 
 /// Hashes of the parts of the spec that decide what an orphan is.

@@ -6,20 +6,6 @@ use crate::api::WorkspaceHygieneSpec;
 
 /// One fault for each part in use that this version does not support.
 pub(super) fn refuse(spec: &WorkspaceHygieneSpec, faults: &mut Faults) {
-    let parts = [
-        (
-            spec.volume.persistent_volume_claim.is_some(),
-            "spec.volume.persistentVolumeClaim",
-            "a persistent volume claim is",
-            "use spec.volume.path",
-        ),
-        (spec.job.is_some(), "spec.job", "a sweeper Job is", "remove it"),
-    ];
-    for (in_use, field, part, way_out) in parts {
-        if in_use {
-            faults.add(field, "", format!("{part} not supported by this version of hygiene; {way_out}"));
-        }
-    }
     let shards = spec.limits.purge.shards;
     if shards > 1 {
         let message = "purging in several shards is not supported by this version of hygiene; use 1";

@@ -9,6 +9,7 @@ pub mod documents;
 pub mod explanation;
 mod figures;
 pub mod journal;
+pub mod outcome;
 pub mod plan;
 pub mod quarantine;
 pub mod status;

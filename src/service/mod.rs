@@ -20,10 +20,11 @@ use crate::act::Acted;
 use crate::api::WorkspaceHygiene;
 use crate::orders::Orders;
 use crate::policy::{Policy, ResourceName};
+use crate::report::outcome::Outcome;
 use crate::report::status::LastState;
 use crate::spec::Loaded;
 use crate::stop::Stop;
-use crate::sweep::{Context, Sources, Swept};
+use crate::sweep::{Context, Sources};
 pub use resource::Task;
 use specs::Current;
 pub use specs::Specs;
@@ -71,7 +72,7 @@ pub trait Audience: Send + Sync {
     fn begins(&self, _policy: &Policy) {}
 
     /// A sweep ended; `state` is what came of it.
-    fn swept(&self, policy: &Policy, swept: &Swept, state: &LastState, took: Duration);
+    fn swept(&self, policy: &Policy, outcome: &Outcome, state: &LastState, took: Duration);
 
     /// What is needed again was put back outside a sweep.
     fn restored(&self, _policy: &Policy, _acted: &Acted) {}

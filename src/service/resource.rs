@@ -14,9 +14,10 @@ use crate::clock::after;
 use crate::names::id_hash;
 use crate::packed::Packed;
 use crate::policy::{Mode, Policy, ResourceName};
+use crate::report::outcome::Outcome;
 use crate::report::status::LastState;
 use crate::stop::Stop;
-use crate::sweep::{self, Context, KnownHealth, Returned, Settling, Sources, SweepError, Swept};
+use crate::sweep::{self, Context, KnownHealth, Returned, Settling, Sources, SweepError};
 
 /// Time between two looks at the health of the service: half of what an answer may be old.
 const HEALTH: Duration = Duration::from_secs(5);
@@ -225,7 +226,14 @@ impl Work {
         };
         let took = begun.elapsed();
         match ended {
-            Some(Ok(Ok(swept))) => self.swept(swept, only_looks, took),
+            Some(Ok(Ok(mut swept))) => {
+                for error in &swept.acted.errors {
+                    tracing::warn!(step = error.step, what = error.name, "{}", error.message);
+                }
+                if let Some(state) = swept.state.take() {
+                    self.swept(&Outcome::of(&self.policy, &swept), *state, only_looks, took);
+                }
+            }
             Some(Ok(Err(error))) => self.failed(&error.to_string()),
             _ => self.failed(&SweepError::Died.to_string()),
         }
@@ -256,40 +264,27 @@ impl Work {
         is_new
     }
 
-    fn swept(&mut self, mut swept: Swept, only_looked: bool, took: Duration) {
-        let Some(state) = swept.state.take() else { return };
-        // What was reported since this service began may be newer than what is kept.
-        let mut state = *state;
+    fn swept(&mut self, outcome: &Outcome, mut state: LastState, only_looked: bool, took: Duration) {
         if only_looked && self.policy.mode == Mode::Enforce && state.status.hold.is_none() {
             let wait = self.may_change.saturating_duration_since(Instant::now());
             state.starting(crate::report::text::length(Duration::from_secs(wait.as_secs())));
         }
-        let unavailable = swept
-            .observed
-            .plan
-            .held
-            .as_ref()
-            .is_some_and(|hold| hold.reason == crate::plan::HoldReason::SourceUnavailable);
-        self.failures = if unavailable { self.failures.saturating_add(1) } else { 0 };
+        self.failures = if outcome.source_unavailable() { self.failures.saturating_add(1) } else { 0 };
         let name = &self.policy.resource;
-        let (plan, acted) = (&swept.observed.plan, &swept.acted);
         tracing::info!(
             namespace = name.namespace,
             name = name.name,
-            sweep = %swept.id,
+            sweep = outcome.sweep,
             seconds = took.as_secs_f64(),
-            workspaces = plan.workspaces,
-            orphans = plan.orphans,
-            quarantined = acted.quarantined.len(),
-            restored = acted.restored.len(),
-            purged = acted.purged.len(),
-            errors = acted.errors.len(),
-            held = plan.held.as_ref().map(|hold| hold.reason.word()),
+            workspaces = outcome.workspaces,
+            orphans = outcome.orphans,
+            quarantined = outcome.quarantined,
+            restored = outcome.restored,
+            purged = outcome.purged,
+            errors = outcome.failed(),
+            held = outcome.held.as_ref().map(|held| held.reason.as_str()),
             "swept"
         );
-        for error in &acted.errors {
-            tracing::warn!(step = error.step, what = error.name, "{}", error.message);
-        }
         let before = self.state.get().status.hold.map(|hold| hold.reason);
         if let Some(hold) = &state.status.hold
             && before.as_ref() != Some(&hold.reason)
@@ -304,7 +299,7 @@ impl Work {
         } else if before.is_some() && state.status.hold.is_none() {
             tracing::info!(namespace = name.namespace, name = name.name, "no longer held");
         }
-        self.wiring.audience.swept(&self.policy, &swept, &state, took);
+        self.wiring.audience.swept(&self.policy, outcome, &state, took);
         self.ended = Some(state);
     }
 

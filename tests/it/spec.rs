@@ -35,6 +35,7 @@ pub fn load(args: &[&str], text: &str, short: bool) -> Result<Vec<Loaded>, Vec<F
             allow_short_times: short,
             home: Some(PathBuf::from("/home/me")),
             cluster: "local".into(),
+            ..PolicyOptions::default()
         },
         stdin: Box::new(text.as_bytes()),
         env: Box::new(|name| (name == "SPEC").then(|| text.to_owned())),

@@ -228,7 +228,7 @@ impl World {
     }
 
     fn load(path: &Path) -> Option<Arc<Policy>> {
-        let policy = PolicyOptions { allow_short_times: true, home: None, cluster: "local".into() };
+        let policy = PolicyOptions { allow_short_times: true, cluster: "local".into(), ..PolicyOptions::default() };
         let loaded = load(&[path.display().to_string()], LoadOptions::of_process(policy));
         loaded.ok().map(|mut loaded| Arc::new(loaded.remove(0).policy))
     }

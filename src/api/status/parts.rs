@@ -141,6 +141,18 @@ pub enum SweepResult {
     Failed,
 }
 
+impl SweepResult {
+    /// The result in one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Completed => "Completed",
+            Self::Held => "Held",
+            Self::Stopped => "Stopped",
+            Self::Failed => "Failed",
+        }
+    }
+}
+
 /// Directories with one verdict for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -186,6 +198,16 @@ pub enum HoldKind {
     Gate,
     /// An anomaly that a person must look at.
     Breaker,
+}
+
+impl HoldKind {
+    /// `Gate` or `Breaker`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Gate => "Gate",
+            Self::Breaker => "Breaker",
+        }
+    }
 }
 
 /// The approved plan that is being carried out.

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use workspace_hygiene::admin::Pulse;
+use workspace_hygiene::report::outcome::Outcome;
 
 use super::{Served, resource, until, view};
 use crate::guards::swept;
@@ -174,7 +175,9 @@ fn metrics_are_openmetrics_and_count_what_a_sweep_did() {
     let served = Served::full();
     let hostile = workspace_hygiene::policy::ResourceName { namespace: "a".into(), name: "b\"\\\n{}".into() };
     for name in [resource(), hostile.clone()] {
-        served.metrics.swept(&name, &report, Duration::from_millis(1_500));
+        let outcome = Outcome::of(&world.policy(), &report);
+        let verdicts = report.state.as_ref().unwrap().status.last_sweep.as_ref().unwrap().verdicts.clone();
+        served.metrics.swept(&name, &outcome, &verdicts, Duration::from_millis(1_500));
         served.metrics.failed(&name);
         served.metrics.source(&name, "sessions", Duration::from_millis(20), true);
         served.metrics.source(&name, "sessions", Duration::from_secs(60), false);

@@ -45,7 +45,7 @@ fn an_api_server_takes_each_and_the_program_finds_no_fault_in_it() {
         let file = path.to_str().unwrap();
         let apply = ["-n", &*namespace, "apply", "--server-side", "--validate=strict", "-f", file];
         cluster.admin(&apply);
-        let policy = PolicyOptions { allow_short_times: false, home: None, cluster: "local".into() };
+        let policy = PolicyOptions { allow_short_times: false, cluster: "local".into(), ..PolicyOptions::default() };
         let loaded = load(&[file.to_owned()], LoadOptions::of_process(policy));
         let loaded = loaded.unwrap_or_else(|faults| panic!("{file}: {faults:#?}"));
         assert_eq!(loaded.len(), 1);

@@ -116,7 +116,7 @@ fn read(dir: &Path, evidence: Evidence) -> Policy {
     );
     let file = dir.join("spec.yaml");
     std::fs::write(&file, text).unwrap();
-    let options = PolicyOptions { allow_short_times: true, home: None, cluster: "local".into() };
+    let options = PolicyOptions { allow_short_times: true, cluster: "local".into(), ..PolicyOptions::default() };
     load(&[file.display().to_string()], LoadOptions::of_process(options))
         .expect("the spec is in order")
         .remove(0)

@@ -186,8 +186,11 @@ impl Spec {
             },
         }))
         .unwrap();
-        Policy::from_resource(&resource, PolicyOptions { allow_short_times: true, home: None, cluster: "local".into() })
-            .unwrap()
+        Policy::from_resource(
+            &resource,
+            PolicyOptions { allow_short_times: true, cluster: "local".into(), ..PolicyOptions::default() },
+        )
+        .unwrap()
     }
 }
 

@@ -20,7 +20,7 @@ fn parsed(schedule: serde_json::Value) -> Result<Schedule, Vec<PolicyFault>> {
         },
     }))
     .unwrap();
-    let options = PolicyOptions { allow_short_times: true, home: None, cluster: "local".into() };
+    let options = PolicyOptions { allow_short_times: true, cluster: "local".into(), ..PolicyOptions::default() };
     Policy::from_resource(&resource, options).map(|policy| policy.schedule)
 }
 

@@ -144,7 +144,12 @@ fn volume(spec: &api::VolumeSpec, namespace: &str, options: &PolicyOptions, faul
             let mount = mounts[claim_name].clone();
             Some(Place { root: below(mount.clone()), beneath: Some(mount), claim })
         }
-        Claims::Mounted(_) | Claims::OutOfReach => {
+        Claims::OutOfReach => {
+            let way_out = "is swept by Jobs, for which the controller needs their image: start it with --job-image";
+            faults.add("spec.volume.persistentVolumeClaim.claimName", claim_name, way_out);
+            None
+        }
+        Claims::Mounted(_) => {
             let way_out = format!(
                 "is swept by the Jobs of `hygiene controller`; to work on it here mount it, and say where: --claim-mount \
                  {claim_name}=PATH"

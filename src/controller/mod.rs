@@ -8,6 +8,7 @@
 mod answers;
 mod compose;
 mod events;
+pub(crate) mod jobs;
 mod keeper;
 mod lease;
 mod orders;

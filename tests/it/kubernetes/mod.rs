@@ -5,6 +5,7 @@ mod cluster;
 pub mod controller;
 mod defaults;
 mod definition;
+mod jobs;
 mod kstatus;
 mod node;
 mod node_tests;
@@ -13,6 +14,7 @@ mod rules;
 pub mod schema;
 mod status;
 mod tests;
+pub mod turns;
 
 pub use audit::Asked;
 pub use cluster::{Cluster, program, programs};

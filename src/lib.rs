@@ -28,4 +28,5 @@ pub mod service;
 pub mod spec;
 pub mod stop;
 pub mod sweep;
+pub mod sweeper;
 pub mod term;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
@@ -161,6 +162,14 @@ pub fn id_hash(id: &str) -> u64 {
     hash(id.as_bytes())
 }
 
+/// A 64-bit hash of a condemned tree, or of the entry `top` at the top of it: by it those who purge side by side share them. The
+/// same on every machine and in every version, since two of these may be at work on one volume.
+pub fn share_hash(tree: &EntryId, top: Option<&OsStr>) -> u64 {
+    let top = top.map(OsStr::as_bytes).unwrap_or_default();
+    // No name is empty or holds a slash, so that no two of them are the same bytes.
+    hash(&[tree.as_str().as_bytes(), b"/", top].concat())
+}
+
 fn hash(bytes: &[u8]) -> u64 {
     XxHash3_64::oneshot(bytes)
 }
@@ -295,6 +304,13 @@ mod tests {
         let bare = bare.strip_prefix('{').and_then(|bare| bare.strip_suffix('}')).unwrap_or(bare);
         let digits = bare.replace('-', "");
         (digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digits)
+    }
+
+    #[test]
+    fn shares_are_the_same_in_every_version() {
+        let tree = EntryId::new("01a20abb-23f1-73a5-ac20-c717e910ef1a");
+        let shares = [None, Some("src"), Some("node_modules")].map(|top| share_hash(&tree, top.map(OsStr::new)));
+        assert_eq!(shares, [1_278_528_825_533_573_768, 1_498_681_806_951_385_780, 14_467_590_198_886_115_188]);
     }
 
     #[test]

@@ -1,19 +1,20 @@
-//! The lock on the volume: one process changes it at a time, also where two hosts mount it.
+//! Locks on the volume: one process changes it at a time, also where two hosts mount it; and one process removes each share of
+//! the condemned trees.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, Timespec, Timestamps};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
-use crate::fsio::{Dir, FsError};
-use crate::observe::volume::LOCK;
+use crate::fsio::{Dir, FsError, printable};
+use crate::observe::volume::{HYGIENE, LOCK};
 use crate::report::text::ago;
 use crate::stop::Stop;
 
@@ -32,8 +33,10 @@ pub struct Holder {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody else holds it.
-    #[error("the volume is locked by {}; wait for it, or give a longer --lock-timeout", told(.holder.as_ref(), *.now))]
+    #[error("{}; wait for it, or give a longer --lock-timeout", told(.what, .holder.as_ref(), *.now))]
     Held {
+        /// What is locked.
+        what: String,
         /// Who, where the lock says so.
         holder: Option<Holder>,
         /// When that was found.
@@ -43,17 +46,39 @@ pub enum LockError {
     #[error("the volume cannot be locked: {0}")]
     Fs(#[from] FsError),
     /// It was ours, and is not any more.
-    #[error("the lock on the volume was lost: somebody removed .hygiene/lock; nothing more is done")]
-    Lost,
+    #[error("the lock on {what} was lost: somebody removed {path}; nothing more is done")]
+    Lost {
+        /// What was locked.
+        what: String,
+        /// The file that was locked, below the root.
+        path: String,
+    },
     /// Asked to stop while waiting.
     #[error("asked to stop while waiting for the lock")]
     Stopped,
 }
 
-fn told(holder: Option<&Holder>, now: Timestamp) -> String {
+impl LockError {
+    /// Whether there is no space left on the volume for it.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self, Self::Fs(error) if matches!(error.errno, Errno::NOSPC | Errno::DQUOT))
+    }
+
+    /// The same for whoever does not wait for it.
+    pub(super) fn without_way_out(&self) -> String {
+        match self {
+            Self::Held { what, holder, now } => told(what, holder.as_ref(), *now),
+            other => other.to_string(),
+        }
+    }
+}
+
+fn told(what: &str, holder: Option<&Holder>, now: Timestamp) -> String {
     match holder {
-        Some(h) => format!("{} running `{}` since {} ({})", h.who, h.command, h.since, ago(h.since, now)),
-        None => "somebody who left no name".into(),
+        Some(h) => {
+            format!("{what} is locked by {} running `{}` since {} ({})", h.who, h.command, h.since, ago(h.since, now))
+        }
+        None => format!("{what} is locked by somebody who left no name"),
     }
 }
 
@@ -61,11 +86,23 @@ fn told(holder: Option<&Holder>, now: Timestamp) -> String {
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+    place: Place,
     holder: Holder,
     /// Inode of the lock file, to notice that it was replaced.
     inode: u64,
     /// The file server's time when the lock was taken, read from the file that was written then.
     server_time: Timestamp,
+}
+
+/// Which file is locked, and what that stands for.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// Its name in the folder it is in.
+    pub(super) name: OsString,
+    /// Where it is below the root, for messages.
+    pub(super) path: String,
+    /// What is locked with it, for messages.
+    pub(super) what: String,
 }
 
 /// How to wait for the lock.
@@ -98,11 +135,25 @@ impl Lock {
         clock: &dyn Clock,
         stop: &Stop,
     ) -> Result<Self, LockError> {
-        let name = OsStr::new(LOCK);
-        let failed = |errno| FsError { call: "flock", what: LOCK.into(), errno };
-        let mut file = hygiene.open_file(name)?;
+        let place = Place { name: LOCK.into(), path: format!("{HYGIENE}/{LOCK}"), what: "the volume".into() };
+        Self::take_at(hygiene, place, (who, command), wait, clock, stop)
+    }
+
+    /// Takes the lock at `place` in `folder` for `who`, who runs `command`.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub(super) fn take_at(
+        folder: &Dir,
+        place: Place,
+        (who, command): (&str, &str),
+        wait: LockWait,
+        clock: &dyn Clock,
+        stop: &Stop,
+    ) -> Result<Self, LockError> {
+        let mut file = folder.open_file(&place.name)?;
         let mut waited = Duration::ZERO;
-        let mut asked = Asked { hygiene, times: 0 };
+        let mut asked = Asked { hygiene: folder, times: 0 };
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,
@@ -114,30 +165,52 @@ impl Lock {
                     waited += PAUSE;
                 }
                 Err(Errno::WOULDBLOCK) if stop.requested() => return Err(LockError::Stopped),
-                Err(Errno::WOULDBLOCK) => return Err(LockError::Held { holder: read(&mut file), now: clock.now() }),
-                Err(errno) => return Err(failed(errno).into()),
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(LockError::Held { what: place.what, holder: read(&mut file), now: clock.now() });
+                }
+                Err(errno) => return Err(failed("flock", &place.name)(errno).into()),
             }
         }
         let holder = Holder { who: who.into(), command: command.into(), since: clock.now() };
-        write(&file, &holder)?;
-        let facts = hygiene.facts(name)?;
+        write(&file, &place.name, &holder)?;
+        let facts = folder.facts(&place.name)?;
         let server_time = clock.file_server(facts.modified);
-        let lock = Self { file, holder, inode: facts.inode, server_time };
-        lock.prove(hygiene)?;
+        let lock = Self { file, place, holder, inode: facts.inode, server_time };
+        lock.prove(folder)?;
         Ok(lock)
     }
 
     /// Proves that the lock is still ours: a write through the locked descriptor reaches the file server, which refuses it
-    /// once it gave the lock to somebody else, and the name still leads to the file that is locked.
+    /// once it gave the lock to somebody else, and the name in `folder` still leads to the file that is locked.
     ///
     /// # Errors
     /// When that is not so, or cannot be found out: then no step may be taken.
-    pub fn prove(&self, hygiene: &Dir) -> Result<(), LockError> {
-        write(&self.file, &self.holder)?;
-        match hygiene.find(OsStr::new(LOCK))? {
+    pub fn prove(&self, folder: &Dir) -> Result<(), LockError> {
+        write(&self.file, &self.place.name, &self.holder)?;
+        match folder.find(&self.place.name)? {
             Some(facts) if facts.inode == self.inode && self.own_inode()? == self.inode => Ok(()),
-            _ => Err(LockError::Lost),
+            _ => Err(self.lost()),
         }
+    }
+
+    /// That it is not ours any more.
+    pub(super) fn lost(&self) -> LockError {
+        LockError::Lost { what: self.place.what.clone(), path: self.place.path.clone() }
+    }
+
+    /// Sets the time at which the file was last written back to the beginning of time, so that it does not look renewed. What
+    /// cannot be set back grows old by itself.
+    pub(super) fn set_back(&self) {
+        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let times = Timestamps { last_access: never, last_modification: never };
+        if let Err(error) = rustix::fs::futimens(&self.file, &times) {
+            tracing::debug!(%error, path = self.place.path, "the lock looks held for a while");
+        }
+    }
+
+    /// Who holds it: we do.
+    pub(super) fn holder(&self) -> &Holder {
+        &self.holder
     }
 
     /// The file server's time when the lock was taken.
@@ -152,7 +225,7 @@ impl Lock {
 
     fn own_inode(&self) -> Result<u64, FsError> {
         let stat = rustix::fs::fstat(&self.file);
-        stat.map(|stat| stat.st_ino).map_err(|errno| FsError { call: "fstat", what: LOCK.into(), errno })
+        stat.map(|stat| stat.st_ino).map_err(failed("fstat", &self.place.name))
     }
 }
 
@@ -211,6 +284,25 @@ pub fn wanted(hygiene: &Dir) -> Result<Option<Wanted>, FsError> {
     Ok(Some(Wanted { mark, by: content.and_then(|content| serde_json::from_slice(&content).ok()) }))
 }
 
+/// Makes sure that nobody holds the lock at `place` in `folder`, without taking it.
+///
+/// # Errors
+/// When somebody does, or it cannot be found out.
+pub(super) fn held_by_nobody(folder: &Dir, place: Place, clock: &dyn Clock) -> Result<(), LockError> {
+    let mut file = folder.open_file(&place.name)?;
+    // A shared lock is in the way of nobody who only looks as well.
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(rustix::fs::flock(&file, FlockOperation::Unlock).map_err(failed("flock", &place.name))?),
+        Err(Errno::WOULDBLOCK) => Err(LockError::Held { what: place.what, holder: read(&mut file), now: clock.now() }),
+        Err(errno) => Err(failed("flock", &place.name)(errno).into()),
+    }
+}
+
+fn failed(call: &'static str, name: &OsStr) -> impl FnOnce(Errno) -> FsError {
+    let what = printable(name);
+    move |errno| FsError { call, what, errno }
+}
+
 /// Who holds it. What cannot be read only makes the message poorer.
 fn read(file: &mut File) -> Option<Holder> {
     let mut content = String::new();
@@ -219,15 +311,11 @@ fn read(file: &mut File) -> Option<Holder> {
     serde_json::from_str(&content).ok()
 }
 
-fn write(file: &File, holder: &Holder) -> Result<(), FsError> {
-    let unfit = |_| FsError { call: "write", what: LOCK.into(), errno: Errno::INVAL };
-    let mut content = serde_json::to_vec(holder).map_err(unfit)?;
+fn write(file: &File, name: &OsStr, holder: &Holder) -> Result<(), FsError> {
+    let mut content = serde_json::to_vec(holder).map_err(|_| failed("write", name)(Errno::INVAL))?;
     content.resize(LENGTH - 1, b' ');
     content.push(b'\n');
-    let failed = |call, e: &std::io::Error| {
-        let errno = Errno::from_io_error(e).unwrap_or(Errno::IO);
-        FsError { call, what: LOCK.into(), errno }
-    };
+    let failed = |call, e: &std::io::Error| failed(call, name)(Errno::from_io_error(e).unwrap_or(Errno::IO));
     file.write_all_at(&content, 0).map_err(|e| failed("write", &e))?;
     file.sync_all().map_err(|e| failed("fsync", &e))
 }

@@ -8,11 +8,17 @@ mod quarantine;
 mod restore;
 mod service;
 mod settle;
+mod shard;
+mod shard_lock;
+mod watched;
 
 pub use lock::{Holder, Lock, LockError, LockWait, Wanted, wanted};
 pub use purge::Condemned;
 pub use restore::Pin;
 pub use service::Service;
+pub(crate) use shard::ShardAct;
+pub use shard::ShardPurged;
+pub use shard_lock::{Shard, ShardLock};
 
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -94,6 +100,8 @@ pub struct Acted {
     pub errors: Vec<StepError>,
     /// What the purge freed.
     pub reclaimed: Reclaimed,
+    /// Condemned trees that are left to those who purge side by side.
+    pub left_to_shards: u64,
     /// Whether it stopped before everything was done: it was asked to, its orders changed, or the lock was lost.
     pub stopped: bool,
     /// Why it ended before everything was done though nobody asked it to: the service was not well any more.
@@ -151,6 +159,13 @@ pub(crate) enum Undone {
     /// Something is not as it must be; a person must look.
     #[error("{0}")]
     Wrong(String),
+}
+
+impl Undone {
+    /// So many entries of a tree are still there.
+    fn in_part(failed: u64) -> Self {
+        Self::Wrong(format!("{failed} entries could not be removed; the rest is gone, and the next sweep tries again"))
+    }
 }
 
 impl Act<'_> {

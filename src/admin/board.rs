@@ -26,6 +26,24 @@ struct State {
     expected: BTreeMap<ResourceName, bool>,
     views: BTreeMap<ResourceName, Packed<ResourceView>>,
     fault: Option<String>,
+    /// The step that is under way, of each resource that has one.
+    working: BTreeMap<ResourceName, Step>,
+}
+
+/// A step of a sweep that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// The resource's namespace.
+    pub namespace: String,
+    /// The resource's name.
+    pub name: String,
+    /// The step.
+    pub step: String,
+    /// Units that are done: workspaces, entries of a tree, or seconds, as the step has them.
+    pub done: u64,
+    /// How many there are, where that is known.
+    pub total: Option<u64>,
 }
 
 /// One resource as it is shown.
@@ -159,6 +177,31 @@ impl Board {
     /// The resources of which something is shown.
     pub fn names(&self) -> Vec<ResourceName> {
         self.state().views.keys().cloned().collect()
+    }
+
+    /// The step that is under way for a resource; `None` between two.
+    pub fn working(&self, resource: &ResourceName, step: Option<(&str, Option<u64>)>) {
+        let mut state = self.state();
+        match step {
+            None => drop(state.working.remove(resource)),
+            Some((step, total)) => {
+                let ResourceName { namespace, name } = resource.clone();
+                let step = Step { namespace, name, step: step.into(), done: 0, total };
+                state.working.insert(resource.clone(), step);
+            }
+        }
+    }
+
+    /// So many more units of its step are done.
+    pub fn advance(&self, resource: &ResourceName, units: u64) {
+        if let Some(step) = self.state().working.get_mut(resource) {
+            step.done = step.done.saturating_add(units);
+        }
+    }
+
+    /// The steps that are under way.
+    pub fn steps(&self) -> Vec<Step> {
+        self.state().working.values().cloned().collect()
     }
 
     /// Specs are loaded.

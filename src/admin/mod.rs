@@ -12,7 +12,7 @@ mod pulse;
 mod server;
 mod steps;
 
-pub use board::{Board, OrphanLine, QuarantineLine, ResourceView, SweepLine};
+pub use board::{Board, OrphanLine, QuarantineLine, ResourceView, Step, SweepLine};
 pub use memory::{MemoryMonitor, MemoryWarn, Place};
 pub use metrics::Metrics;
 pub use pulse::{Pulse, PulseState};

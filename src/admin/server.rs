@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use super::board::{Board, ResourceView};
+use super::board::{Board, ResourceView, Step};
 use super::metrics::Metrics;
 use super::pulse::Pulse;
 use super::{VERSION, page};
@@ -210,11 +210,14 @@ fn status(board: &Board) -> Response<Full<Bytes>> {
         ready: bool,
         /// Why a newer spec was not taken over.
         fault: Option<String>,
+        /// The steps that are under way.
+        working: Vec<Step>,
         resources: Vec<&'a ResourceView>,
     }
     let views = board.views();
     let resources = views.iter().map(AsRef::as_ref).collect();
-    json(StatusCode::OK, &Status { version: VERSION, ready: board.is_ready(), fault: board.fault_now(), resources })
+    let (ready, fault, working) = (board.is_ready(), board.fault_now(), board.steps());
+    json(StatusCode::OK, &Status { version: VERSION, ready, fault, working, resources })
 }
 
 fn front(options: &Options) -> Response<Full<Bytes>> {

@@ -14,15 +14,17 @@ use super::run::Run;
 use super::serving::ServingOptions;
 use super::shown::{Shown, timed};
 use crate::act::LockWait;
-use crate::admin::{Metrics, Steps};
+use crate::admin::{Board, Metrics, Steps};
 use crate::cluster;
-use crate::controller::{self, Allowed, ClusterSecrets, Evidence, LeaseOptions, VolumeRoot};
+use crate::controller::{self, Allowed, ClusterSecrets, Evidence, Jobs, LeaseOptions, Operator, VolumeRoot};
 use crate::observe::containers::KubernetesApi;
-use crate::policy::Policy;
+use crate::policy::{Claims, ContainerPolicy, Policy, PolicyOptions};
 use crate::service::Parts;
 use crate::stop::Stop;
 use crate::sweep::{Context, Sources};
 
+/// Where the pods of Jobs tell how they are.
+const JOB_PORT: u16 = 8080;
 /// How long the API server is asked to keep a watch.
 const WATCH: Duration = Duration::from_secs(290);
 /// The same where no lease tells that the API server is out of reach.
@@ -64,8 +66,25 @@ pub(super) struct RunController {
     ///
     /// May be given several times. A path below it is followed over no symlink. Session databases of SQLite must be below one
     /// as well.
-    #[arg(long, value_name = "ROOT", required = true)]
+    #[arg(long, value_name = "ROOT", required_unless_present = "job_image")]
     volume_root: Vec<VolumeRoot>,
+
+    /// The image of the Jobs that sweep the volumes of persistentVolumeClaims: this program's own. Without it such resources are
+    /// refused
+    #[arg(long, value_name = "IMAGE", env = "HYGIENE_IMAGE")]
+    job_image: Option<String>,
+
+    /// When nodes pull that image: Always, IfNotPresent or Never
+    #[arg(long, value_name = "POLICY", default_value = "IfNotPresent", value_parser = ["Always", "IfNotPresent", "Never"])]
+    job_pull_policy: String,
+
+    /// How many Jobs run at once; namespaces take turns
+    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    max_concurrent_jobs: u16,
+
+    /// The ClusterRole by which Jobs see the pods of their namespace
+    #[arg(long, value_name = "NAME", default_value = "hygiene-sweeper")]
+    job_reader_role: String,
 
     /// What a resource may let this controller ask elsewhere, and the namespaces for which it may: `http=HOST:NAMESPACE[,…]`,
     /// `ecs=CLUSTER:…` or `efs=ID:…`
@@ -129,16 +148,33 @@ impl RunController {
         let parts = Made {
             run: Arc::clone(&run),
             metrics: Arc::clone(&serving.metrics),
+            board: Arc::clone(&serving.board),
             secrets: ClusterSecrets(client.clone()),
             pods: KubernetesApi::of(client.clone(), watch),
         };
+        let lease_name = lease.as_ref().map(|lease| (lease.namespace.clone(), lease.name.clone()));
+        let jobs = self.job_image.map(|image| {
+            let operator = Operator {
+                image,
+                pull_policy: self.job_pull_policy,
+                cluster: run.global.cluster.clone(),
+                lease: lease_name,
+                short_times: run.global.unsafe_short_times,
+                log_level: run.global.log_level.map(|level| level.to_string()),
+                reader: self.job_reader_role,
+                listen_port: JOB_PORT,
+            };
+            Jobs::new(client.clone(), operator, self.max_concurrent_jobs.into(), Arc::clone(&clock))
+        });
+        let claims = if jobs.is_some() { Claims::ByJobs } else { Claims::OutOfReach };
         let namespaces: BTreeSet<_> = self.namespace.into_iter().collect();
         let options = controller::Options {
             client,
             namespaces: namespaces.into_iter().collect(),
             watch,
             allowed: Allowed { roots: self.volume_root, evidence: self.allow_evidence },
-            policy: run.policy_options(),
+            jobs,
+            policy: PolicyOptions { claims, ..run.policy_options() },
             pace: self.serving.pace(),
             parts: Arc::new(parts),
             shown: Arc::new(shown),
@@ -165,18 +201,26 @@ fn lease_duration(text: &str) -> Result<Duration, String> {
 struct Made {
     run: Arc<Run>,
     metrics: Arc<Metrics>,
+    board: Arc<Board>,
     secrets: ClusterSecrets,
     pods: KubernetesApi,
 }
 
 impl Parts for Made {
     fn context(&self, policy: &Policy, stop: &Stop) -> Context {
-        let progress = Arc::new(Steps::new(Arc::clone(&self.metrics), policy.resource.clone()));
+        let progress =
+            Arc::new(Steps::new(Arc::clone(&self.metrics), Arc::clone(&self.board), policy.resource.clone()));
         Context { stop: stop.clone(), progress, ..self.run.context(policy, "controller", LockWait::default()) }
     }
 
     fn sources(&self, policy: &Policy) -> Sources {
         let secrets = Arc::new(self.secrets.clone());
+        if policy.claim.is_some() {
+            // The Job asks the rest, from its own namespace.
+            let pods_alone = |containers| ContainerPolicy { ecs: None, http: None, ..containers };
+            let policy = Policy { containers: policy.containers.clone().map(pods_alone), efs: None, ..policy.clone() };
+            return timed(self.run.sources_with(&policy, secrets, &self.pods), &self.metrics, &policy.resource);
+        }
         timed(self.run.sources_with(policy, secrets, &self.pods), &self.metrics, &policy.resource)
     }
 }

@@ -31,6 +31,7 @@ mod serving;
 mod shown;
 mod status;
 mod sweep;
+mod sweeper;
 
 use std::process::ExitCode;
 
@@ -84,6 +85,7 @@ enum Command {
     Sweep(sweep::Sweep),
     Run(service::RunService),
     Controller(controller::RunController),
+    Sweeper(sweeper::Sweeper),
     Status(status::Status),
     Explain(explain::Explain),
     Approve(answer::Approve),
@@ -103,11 +105,12 @@ enum Command {
 impl Cli {
     /// Runs the command, and gives the code to exit with.
     pub fn run(self, process: Process) -> ExitCode {
-        let service = matches!(self.command, Command::Run(_) | Command::Controller(_));
+        let service = matches!(self.command, Command::Run(_) | Command::Controller(_) | Command::Sweeper(_));
         let run = Run::new(self.global, process, service);
         let done = match self.command {
             Command::Run(command) => block_on(command.run(run)),
             Command::Controller(command) => block_on(command.run(run)),
+            Command::Sweeper(command) => block_on(command.run(run)),
             Command::Status(command) => run.block_on(command.run(&run)),
             Command::Plan(command) => run.block_on(command.run(&run)),
             Command::Sweep(command) => run.block_on(command.run(&run)),

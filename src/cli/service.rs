@@ -16,7 +16,7 @@ use super::run::Run;
 use super::serving::ServingOptions;
 use super::shown::{Shown, timed};
 use crate::act::LockWait;
-use crate::admin::{Metrics, Steps};
+use crate::admin::{Board, Metrics, Steps};
 use crate::policy::Policy;
 use crate::service::{Parts, Service, Specs};
 use crate::spec::object_name;
@@ -93,8 +93,8 @@ impl RunService {
         let (clock, spec, emf) =
             (run.process.clock.clone(), run.spec().to_owned(), self.metrics.and_then(|_| Lines::start()));
         let (board, metrics) = (Arc::clone(&serving.board), Arc::clone(&serving.metrics));
-        let shown = Shown { board, metrics: metrics.clone(), spec, emf, clock };
-        let made = Made { run, metrics };
+        let shown = Shown { board: board.clone(), metrics: metrics.clone(), spec, emf, clock };
+        let made = Made { run, metrics, board };
         Service::new(self.serving.pace(), Arc::new(made), Arc::new(shown), stop, sweep_now).run(loaded, specs).await;
         drop(serving);
         Ok(Exit::Done)
@@ -124,11 +124,13 @@ async fn blocked_when_asked() {
 struct Made {
     run: Arc<Run>,
     metrics: Arc<Metrics>,
+    board: Arc<Board>,
 }
 
 impl Parts for Made {
     fn context(&self, policy: &Policy, stop: &Stop) -> Context {
-        let progress = Arc::new(Steps::new(Arc::clone(&self.metrics), policy.resource.clone()));
+        let progress =
+            Arc::new(Steps::new(Arc::clone(&self.metrics), Arc::clone(&self.board), policy.resource.clone()));
         Context { stop: stop.clone(), progress, ..self.run.context(policy, "run", LockWait::default()) }
     }
 

@@ -14,6 +14,9 @@ use crate::service::Pace;
 /// Options of everything that runs as a service.
 #[derive(Args, Debug)]
 pub(super) struct ServingOptions {
+    #[command(flatten)]
+    admin: AdminOptions,
+
     /// Change nothing on a volume before the service has run for so long
     #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = duration)]
     startup_delay: Duration,
@@ -25,7 +28,11 @@ pub(super) struct ServingOptions {
     /// How many volumes are swept at once
     #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
+}
 
+/// Options of whatever shows how it is.
+#[derive(Args, Debug)]
+pub(super) struct AdminOptions {
     /// Where the admin server listens: /healthz, /readyz, /metrics, /status and a page for people
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -62,6 +69,13 @@ impl ServingOptions {
         }
     }
 
+    /// As [`AdminOptions::start`].
+    pub(super) fn start(&self) -> anyhow::Result<Serving> {
+        self.admin.start()
+    }
+}
+
+impl AdminOptions {
     /// Starts the admin server, the beat and the memory monitor.
     pub(super) fn start(&self) -> anyhow::Result<Serving> {
         let (board, pulse, metrics) = (Board::new(), Pulse::new(self.beat, self.stale), Arc::new(Metrics::new()));

@@ -153,6 +153,13 @@ impl Audience for Shown {
         self.metrics.leads(leads);
     }
 
+    fn begins(&self, policy: &Policy) {
+        // Its Job may have to wait for long, which says nothing of this process.
+        if policy.claim.is_some() {
+            self.board.tried(&policy.resource);
+        }
+    }
+
     fn swept(&self, policy: &Policy, outcome: &Outcome, state: &LastState, took: Duration) {
         let verdicts = state.status.last_sweep.as_ref().map_or(&[][..], |sweep| &sweep.verdicts);
         self.metrics.swept(&policy.resource, outcome, verdicts, took);

@@ -14,7 +14,7 @@ use super::writer::MANAGER;
 use crate::api::WorkspaceHygiene;
 use crate::cluster::{Unanswered, answered};
 use crate::names::PlanHash;
-use crate::policy::Policy;
+use crate::policy::{Policy, ResourceName};
 use crate::records::AnswerKind;
 use crate::sweep::{self, Context, Sources, SweepError};
 
@@ -35,7 +35,7 @@ pub(super) struct Answering {
 }
 
 /// What an annotation says to a plan; `None` for one that says something else.
-pub(super) fn kind(what: &str) -> Option<AnswerKind> {
+pub fn kind(what: &str) -> Option<AnswerKind> {
     match what {
         "approve-plan" => Some(AnswerKind::Approve),
         "dismiss-plan" => Some(AnswerKind::Dismiss),
@@ -98,41 +98,51 @@ impl Answering {
         }
     }
 
-    /// Takes the annotation away, as long as it says what was heard.
     async fn forget(&self) {
-        for _ in 0..5 {
-            match self.try_forget().await {
-                Ok(()) => return,
-                Err(error) if error.code() == Some(404) => return,
-                Err(why) => {
-                    tracing::warn!(%why, annotation = self.asked.what, "an annotation that was heard cannot be taken away");
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-            }
-        }
-    }
-
-    async fn try_forget(&self) -> Result<(), Unanswered> {
-        let name = &self.policy.resource;
-        let kind = ApiResource::erase::<WorkspaceHygiene>(&());
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &name.namespace, &kind);
-        let object = answered(api.get(&name.name)).await?;
-        let annotation = format!("{OURS}{}", self.asked.what);
-        let says = object.metadata.annotations.as_ref().and_then(|all| all.get(&annotation));
-        if object.metadata.uid.as_ref() != Some(&self.uid) || says != Some(&self.asked.value) {
-            return Ok(());
-        }
-        // Only this version: one that somebody wrote since may say something else.
-        let patch = json!({"metadata": {
-            "resourceVersion": object.metadata.resource_version,
-            "annotations": { annotation: null },
-        }});
-        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-        answered(api.patch(&name.name, &params, &Patch::Merge(&patch))).await.map(drop)
+        forget(&self.client, &self.policy.resource, &self.uid, &self.asked.what, &self.asked.value).await;
     }
 }
 
-fn hash(text: &str) -> Option<PlanHash> {
+/// Takes an annotation away, as long as it says what was heard.
+pub(super) async fn forget(client: &Client, name: &ResourceName, uid: &str, what: &str, value: &str) {
+    for _ in 0..5 {
+        match try_forget(client, name, uid, what, value).await {
+            Ok(()) => return,
+            Err(error) if error.code() == Some(404) => return,
+            Err(why) => {
+                tracing::warn!(%why, annotation = what, "an annotation that was heard cannot be taken away");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn try_forget(
+    client: &Client,
+    name: &ResourceName,
+    uid: &str,
+    what: &str,
+    value: &str,
+) -> Result<(), Unanswered> {
+    let kind = ApiResource::erase::<WorkspaceHygiene>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &name.namespace, &kind);
+    let object = answered(api.get(&name.name)).await?;
+    let annotation = format!("{OURS}{what}");
+    let says = object.metadata.annotations.as_ref().and_then(|all| all.get(&annotation));
+    if object.metadata.uid.as_deref() != Some(uid) || says.map(String::as_str) != Some(value) {
+        return Ok(());
+    }
+    // Only this version: one that somebody wrote since may say something else.
+    let patch = json!({"metadata": {
+        "resourceVersion": object.metadata.resource_version,
+        "annotations": { annotation: null },
+    }});
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    answered(api.patch(&name.name, &params, &Patch::Merge(&patch))).await.map(drop)
+}
+
+/// A plan's hash; `None` for a text that cannot be one.
+pub fn hash(text: &str) -> Option<PlanHash> {
     let text = text.trim().to_ascii_lowercase();
     (text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| PlanHash::new(text))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::api::WorkspaceHygieneStatus;
+use crate::api::{HoldKind, HoldStatus, JobStatus, WorkspaceHygieneStatus};
 use crate::policy::ResourceName;
 use crate::report::status::cut;
 
@@ -41,14 +41,15 @@ impl Since {
 pub(super) fn swept(
     mut status: WorkspaceHygieneStatus,
     name: &ResourceName,
+    in_jobs: bool,
     handled: Option<&String>,
 ) -> WorkspaceHygieneStatus {
     status.last_handled_sweep_request = handled.cloned();
     if let Some(hold) = &mut status.hold {
-        hold.message = cut(&for_kubectl(&hold.message, name), LONGEST_MESSAGE);
+        hold.message = cut(&for_kubectl(&hold.message, name, in_jobs), LONGEST_MESSAGE);
     }
     for condition in &mut status.conditions {
-        condition.message = cut(&for_kubectl(&condition.message, name), SHORT_MESSAGE);
+        condition.message = cut(&for_kubectl(&condition.message, name, in_jobs), SHORT_MESSAGE);
     }
     fitting(status)
 }
@@ -60,6 +61,48 @@ pub(super) fn pending(mut status: WorkspaceHygieneStatus, generation: i64) -> Wo
     status.conditions.retain(|one| one.type_ != "Stalled" && one.type_ != "Reconciling");
     status.conditions.push(reconciling);
     fitting(status)
+}
+
+/// The status while a Job is at work: which one, how far it is, and what stands in its way.
+pub(super) fn working(
+    mut status: WorkspaceHygieneStatus,
+    generation: i64,
+    job: &JobStatus,
+    trouble: Option<(&str, &str)>,
+) -> WorkspaceHygieneStatus {
+    status.job = Some(job.clone());
+    if let Some((reason, message)) = trouble {
+        put(&mut status, condition(("Ready", "False"), reason, &cut(message, SHORT_MESSAGE), generation));
+    }
+    fitting(status)
+}
+
+/// The status while a gate keeps the next sweep waiting.
+pub(super) fn waiting(
+    mut status: WorkspaceHygieneStatus,
+    generation: i64,
+    (reason, message): (&str, &str),
+    since: Timestamp,
+) -> WorkspaceHygieneStatus {
+    let known = status.hold.take().filter(|hold| hold.reason == reason).and_then(|hold| hold.since);
+    status.hold = Some(HoldStatus {
+        kind: HoldKind::Gate,
+        reason: reason.into(),
+        message: cut(message, LONGEST_MESSAGE),
+        since: Some(known.unwrap_or(Time(since))),
+        plan_hash: None,
+        directories: None,
+    });
+    put(&mut status, condition(("DeletionAllowed", "False"), reason, &cut(message, SHORT_MESSAGE), generation));
+    fitting(status)
+}
+
+/// Puts a condition in the place of the one of its kind.
+fn put(status: &mut WorkspaceHygieneStatus, new: Condition) {
+    match status.conditions.iter_mut().find(|one| one.type_ == new.type_) {
+        Some(old) => *old = new,
+        None => status.conditions.push(new),
+    }
 }
 
 /// The status of an object that is not swept, for a fault that only a change mends.
@@ -94,12 +137,23 @@ fn condition((kind, status): (&str, &str), reason: &str, message: &str, generati
 }
 
 /// What a message tells to run, for people who have kubectl and no shell beside the volume.
-fn for_kubectl(message: &str, name: &ResourceName) -> String {
-    let annotate = |what| format!("kubectl -n {} annotate wsh {} hygiene.dev/{what}-plan=", name.namespace, name.name);
-    message
+///
+/// Of a volume that only Jobs reach other commands run in one.
+fn for_kubectl(message: &str, name: &ResourceName, in_jobs: bool) -> String {
+    let ResourceName { namespace, name } = name;
+    let annotate = |what| format!("kubectl -n {namespace} annotate wsh {name} hygiene.dev/{what}-plan=");
+    let mut message = message
         .replace("hygiene approve -f SPEC ", &annotate("approve"))
-        .replace("hygiene dismiss -f SPEC ", &annotate("dismiss"))
+        .replace("hygiene dismiss -f SPEC ", &annotate("dismiss"));
+    for command in IN_JOBS.iter().filter(|_| in_jobs) {
+        let job = format!("hygiene job-manifest {namespace}/{name} -- {command} | kubectl apply -f -");
+        message = message.replace(&format!("hygiene {command} -f SPEC"), &job);
+    }
+    message
 }
+
+/// Commands that messages tell to run without more words.
+const IN_JOBS: [&str; 2] = ["plan", "adopt"];
 
 /// Samples first, then the counts of the last sweep, are what can be spared.
 fn fitting(mut status: WorkspaceHygieneStatus) -> WorkspaceHygieneStatus {
@@ -115,7 +169,7 @@ fn fitting(mut status: WorkspaceHygieneStatus) -> WorkspaceHygieneStatus {
 
 #[cfg(test)]
 mod tests {
-    use crate::api::{HoldKind, HoldStatus, OrphanSample};
+    use crate::api::OrphanSample;
 
     use super::*;
 
@@ -135,7 +189,7 @@ mod tests {
             directories: None,
         };
         let status = WorkspaceHygieneStatus { hold: Some(hold), ..WorkspaceHygieneStatus::default() };
-        let status = swept(status, &name(), Some(&"now".to_owned()));
+        let status = swept(status, &name(), false, Some(&"now".to_owned()));
         let message = status.hold.unwrap().message;
         assert!(message.contains("kubectl -n team annotate wsh collab hygiene.dev/approve-plan=abc"), "{message}");
         assert!(message.contains("hygiene.dev/dismiss-plan=abc"), "{message}");

@@ -10,10 +10,12 @@ use tokio::task::JoinSet;
 
 use super::answers::{self, Answering};
 use super::events::Events;
+use super::jobs::{InJobs, Jobs};
 use super::orders::{Current, Newest, Sure};
 use super::roots::{Allowed, Refusal};
 use super::told::{LONGEST_REQUEST, Told};
 use super::watch::Asked;
+use crate::api::WorkspaceHygiene;
 use crate::policy::Policy;
 use crate::records::AnswerKind;
 use crate::service::{Host, Parts, Task, Wiring};
@@ -40,6 +42,8 @@ pub(super) enum Wanted {
 /// An object that is swept.
 pub(super) struct Sweep {
     pub(super) policy: Arc<Policy>,
+    /// The object, where its sweeps are Jobs.
+    pub(super) resource: Option<Arc<WorkspaceHygiene>>,
     pub(super) term: Arc<Term>,
     pub(super) asked: Vec<Asked>,
 }
@@ -59,6 +63,8 @@ pub(super) struct Means {
     pub(super) parts: Arc<dyn Parts>,
     pub(super) allowed: Arc<Allowed>,
     pub(super) stop: Stop,
+    /// How volumes of claims are swept; `None` where they are not.
+    pub(super) jobs: Option<Arc<Jobs>>,
 }
 
 /// The keeper.
@@ -162,8 +168,21 @@ impl Keeper {
         self.requests(&sweep.asked, &mut heard);
         self.told.pending(generation);
         let orders = Arc::new(Current { generation, newest: self.newest.clone(), sure: self.sure.clone() });
-        let wiring =
-            Wiring { parts: Arc::clone(&self.means.parts), audience: Arc::clone(&self.told) as _, orders: orders as _ };
+        let elsewhere = self.means.jobs.as_ref().zip(sweep.resource.as_ref()).map(|(jobs, resource)| {
+            Arc::new(InJobs {
+                shared: Arc::clone(jobs),
+                resource: Arc::clone(resource),
+                uid: self.uid.clone(),
+                told: Arc::clone(&self.told),
+                events: self.events.clone(),
+            }) as _
+        });
+        let wiring = Wiring {
+            parts: Arc::clone(&self.means.parts),
+            audience: Arc::clone(&self.told) as _,
+            orders: orders as _,
+            elsewhere,
+        };
         let stop = self.means.stop.within(Arc::clone(&sweep.term));
         let task = self.means.host.start(Arc::clone(&sweep.policy), wiring, &stop);
         let asked = sweep.asked.clone();
@@ -181,6 +200,11 @@ impl Keeper {
         for one in asked {
             let Some(kind) = answers::kind(&one.what).filter(|_| !running.heard.contains(one)) else { continue };
             running.heard.push(one.clone());
+            if running.of.resource.is_some() {
+                // Its Job reads the annotations itself, and says what came of them.
+                running.task.sweep_now();
+                continue;
+            }
             let dismissed = |other: &Asked| other.what == "dismiss-plan" && other.value == one.value;
             let withdrawn = kind == AnswerKind::Approve && asked.iter().any(dismissed);
             let policy = Arc::clone(&running.of.policy);

@@ -31,9 +31,12 @@ use crate::policy::PolicyOptions;
 use crate::service::{Audience, Host, Pace, Parts};
 use crate::stop::Stop;
 use crate::term::Term;
+pub use answers::{hash as plan_hash, kind as answer_kind};
+pub use jobs::{Jobs, Operator};
 pub use lease::LeaseOptions;
 pub use roots::{Allowed, Evidence, Refusal, VolumeRoot};
 pub use secrets::ClusterSecrets;
+pub use watch::{Asked, asked};
 
 /// Statuses that are written at once.
 const WRITERS: usize = 16;
@@ -50,6 +53,8 @@ pub struct Options {
     pub watch: Duration,
     /// What resources may reach.
     pub allowed: Allowed,
+    /// How volumes of claims are swept; `None` where they are not.
+    pub jobs: Option<Arc<Jobs>>,
     /// What the conversion of a spec depends on.
     pub policy: PolicyOptions,
     /// How the loop runs.
@@ -79,8 +84,21 @@ impl std::fmt::Debug for Options {
 
 /// Runs until asked to stop; then ends all sweeps and gives the lease away.
 pub async fn run(options: Options) {
-    let Options { client, namespaces, watch: keep, allowed, policy, pace, parts, shown, clock, stop, lease, instance } =
-        options;
+    let Options {
+        client,
+        namespaces,
+        watch: keep,
+        allowed,
+        jobs,
+        policy,
+        pace,
+        parts,
+        shown,
+        clock,
+        stop,
+        lease,
+        instance,
+    } = options;
     let scopes: Vec<_> = match namespaces.is_empty() {
         true => vec![None],
         false => namespaces.into_iter().map(Some).collect(),
@@ -105,7 +123,14 @@ pub async fn run(options: Options) {
     leading.mark_changed();
     let mut registry = registry::Registry {
         post: events::start(client.clone(), &instance),
-        means: keeper::Means { client, host: Host::new(pace), parts, allowed: Arc::new(allowed), stop: stop.clone() },
+        means: keeper::Means {
+            client,
+            host: Host::new(pace),
+            parts,
+            allowed: Arc::new(allowed),
+            stop: stop.clone(),
+            jobs,
+        },
         policy,
         shown,
         clock,

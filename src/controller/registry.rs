@@ -18,7 +18,7 @@ use super::roots::{Refusal, overlap};
 use super::told::Told;
 use super::watch::{Asked, News, Seen};
 use super::writer::{Digest, Writer};
-use crate::api::WorkspaceHygieneStatus;
+use crate::api::{WorkspaceHygiene, WorkspaceHygieneStatus};
 use crate::clock::Clock;
 use crate::policy::{Policy, PolicyOptions, ResourceName};
 use crate::report::status::cut;
@@ -59,8 +59,8 @@ pub(super) struct Entry {
     asked: Vec<Asked>,
     /// Whether its `spec.mode` is Enforce, whatever else is in it.
     enforces: bool,
-    /// The object itself is not kept: each change brings it anew.
-    judged: Result<Arc<Policy>, Refusal>,
+    /// The object itself is kept only where Jobs are made from it: each change brings it anew.
+    judged: Result<(Arc<Policy>, Option<Arc<WorkspaceHygiene>>), Refusal>,
     newest: watch::Sender<Newest>,
     wanted: watch::Sender<Wanted>,
     told: Arc<Told>,
@@ -69,7 +69,7 @@ pub(super) struct Entry {
 
 impl Entry {
     fn root(&self) -> Option<&Path> {
-        self.judged.as_ref().ok().map(|policy| policy.root.as_path())
+        self.judged.as_ref().ok().map(|(policy, _)| policy.root.as_path())
     }
 
     /// What decides which of two that overlap stays: the older one.
@@ -264,12 +264,12 @@ impl Registry {
         };
         let term = Arc::clone(term);
         match judged {
-            Ok(policy) => {
+            Ok((policy, resource)) => {
                 let asked = entry.asked.clone();
                 let same = matches!(&*entry.wanted.borrow(), Wanted::Sweep(now) if now.asked == asked
                     && Arc::ptr_eq(&now.policy, &policy) && Arc::ptr_eq(&now.term, &term));
                 if !same {
-                    entry.wanted.send_replace(Wanted::Sweep(Arc::new(Sweep { policy, term, asked })));
+                    entry.wanted.send_replace(Wanted::Sweep(Arc::new(Sweep { policy, resource, term, asked })));
                 }
             }
             Err(refusal) => {
@@ -296,8 +296,12 @@ impl Registry {
             true => format!("that of {}", theirs.name),
             false => "that of a resource in another namespace".to_owned(),
         };
-        let message =
-            format!("spec.volume.path: {} overlaps with {whose}, which is older; name another path", root.display());
+        let is_claim = entry.judged.as_ref().is_ok_and(|(policy, _)| policy.claim.is_some());
+        let (field, way_out) = match is_claim {
+            true => ("spec.volume.persistentVolumeClaim", "name another directory of the claim by subPath"),
+            false => ("spec.volume.path", "name another path"),
+        };
+        let message = format!("{field}: {} overlaps with {whose}, which is older; {way_out}", root.display());
         Some(Refusal { reason: "OverlappingVolume", message })
     }
 
@@ -322,7 +326,8 @@ impl Registry {
     }
 
     /// What the spec asks for, or why it is not followed.
-    fn judged(&self, object: Value) -> Result<Arc<Policy>, Refusal> {
+    fn judged(&self, object: Value) -> Result<(Arc<Policy>, Option<Arc<WorkspaceHygiene>>), Refusal> {
+        let uid = object.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
         let loaded = judge(object, &self.policy).map_err(|faults| {
             let told: Vec<_> = faults.iter().map(crate::spec::Fault::told).collect();
             Refusal { reason: "InvalidSpec", message: cut(&told.join("; "), LONGEST) }
@@ -330,11 +335,16 @@ impl Registry {
         let mut policy = loaded.policy;
         self.means.allowed.bind(&mut policy)?;
         // Compiled patterns are the largest part of a policy, and most resources have the same one.
-        let patterns = self.entries.values().filter_map(|entry| Some(&entry.judged.as_ref().ok()?.pattern));
+        let patterns = self.entries.values().filter_map(|entry| Some(&entry.judged.as_ref().ok()?.0.pattern));
         if let Some(same) = patterns.into_iter().find(|pattern| pattern.text() == policy.pattern.text()) {
             policy.pattern = same.clone();
         }
-        Ok(Arc::new(policy))
+        let resource = policy.claim.is_some().then(|| {
+            let mut resource = loaded.resource;
+            resource.metadata.uid = uid;
+            Arc::new(resource)
+        });
+        Ok((Arc::new(policy), resource))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use super::jobs::MOUNT;
 use crate::policy::{Policy, StorePolicy};
 
 /// A folder below which resources of some namespaces may have their volumes.
@@ -117,6 +118,9 @@ impl Allowed {
     /// What the resource names and may not reach.
     pub fn bind(&self, policy: &mut Policy) -> Result<(), Refusal> {
         let namespace = &policy.resource.namespace;
+        if policy.claim.is_some() {
+            return in_jobs(policy);
+        }
         let root = self.root_of(namespace, &policy.root).ok_or_else(|| Refusal {
             reason: "VolumeNotAllowed",
             message: format!(
@@ -154,6 +158,9 @@ impl Allowed {
     /// A symlink could lead to somebody else's file.
     pub fn look_at_files(&self, policy: &Policy) -> Result<(), Refusal> {
         let StorePolicy::Sqlite { path, .. } = &policy.sessions.store else { return Ok(()) };
+        if policy.claim.is_some() {
+            return Ok(());
+        }
         let Some(root) = self.root_of(&policy.resource.namespace, path) else { return Ok(()) };
         let (real, base) = (std::fs::canonicalize(path), std::fs::canonicalize(&root.path));
         match (real, base, path.strip_prefix(&root.path)) {
@@ -191,6 +198,18 @@ impl Allowed {
             }
         }
         Ok(())
+    }
+}
+
+/// What a Job asks is asked in its own namespace and by its own identity, so the operator has nothing to allow; its files are
+/// those of the claim.
+fn in_jobs(policy: &Policy) -> Result<(), Refusal> {
+    match &policy.sessions.store {
+        StorePolicy::Sqlite { path, .. } if !path.starts_with(MOUNT) => Err(sessions_refused(format!(
+            "{} is not on the claim, which a Job has at {MOUNT}; name a file below it",
+            path.display()
+        ))),
+        _ => Ok(()),
     }
 }
 

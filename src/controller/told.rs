@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::compose::{self, Since};
@@ -10,11 +11,11 @@ use super::events::Events;
 use super::roots::Refusal;
 use super::writer::{ToWrite, Wanted};
 use crate::act::Acted;
-use crate::api::WorkspaceHygieneStatus;
+use crate::api::{JobStatus, WorkspaceHygieneStatus};
 use crate::packed::Packed;
 use crate::policy::{Policy, ResourceName};
 use crate::report::outcome::Outcome;
-use crate::report::status::LastState;
+use crate::report::status::{LastState, PastSweep};
 use crate::service::Audience;
 use crate::term::Term;
 
@@ -33,8 +34,10 @@ pub(super) struct Told {
 struct State {
     /// The term in which its task runs; nothing is written in another.
     term: Arc<Term>,
-    /// The status as it was composed last; the writer holds the same.
+    /// The status as it was composed last; the writer holds the same, but for the Job that is at work.
     status: Arc<Packed<WorkspaceHygieneStatus>>,
+    /// The generation that is swept.
+    generation: i64,
     /// What the object's status was found to be since nobody led here.
     found: Option<Packed<WorkspaceHygieneStatus>>,
     /// What it said at the beginning of the term, where it was found to say something.
@@ -59,7 +62,8 @@ impl Told {
         let term = Term::unlimited();
         term.close();
         let status = Arc::new(Packed::new(&status));
-        let state = State { term, status, found: None, began: None, requested: None, running: None, handled };
+        let state =
+            State { term, status, generation: 0, found: None, began: None, requested: None, running: None, handled };
         Self { name, shown, events, write, state: Mutex::new(state) }
     }
 
@@ -68,7 +72,11 @@ impl Told {
     }
 
     fn publish(&self, state: &State) {
-        let (term, status, found) = (Arc::clone(&state.term), Arc::clone(&state.status), state.began.clone());
+        self.publish_as(state, Arc::clone(&state.status));
+    }
+
+    fn publish_as(&self, state: &State, status: Arc<Packed<WorkspaceHygieneStatus>>) {
+        let (term, found) = (Arc::clone(&state.term), state.began.clone());
         self.write.send_replace(Some(ToWrite { term, status, found }));
     }
 
@@ -96,6 +104,7 @@ impl Told {
     /// A generation is about to be swept for the first time.
     pub(super) fn pending(&self, generation: i64) {
         let mut state = self.state();
+        state.generation = generation;
         let status = state.status.get();
         if status.observed_generation != generation {
             state.status = Arc::new(Packed::new(&compose::pending(status, generation)));
@@ -122,6 +131,33 @@ impl Told {
             state.requested = Some(value.to_owned());
         }
         new
+    }
+
+    /// A Job is at work, or something stands in its way: reason and message.
+    pub(super) fn works(&self, job: &JobStatus, trouble: Option<(&str, &str)>) {
+        let state = self.state();
+        let status = compose::working(state.status.get(), state.generation, job, trouble);
+        self.publish_as(&state, Arc::new(Packed::new(&status)));
+    }
+
+    /// A gate keeps the next sweep waiting.
+    pub(super) fn waits(&self, job: Option<&JobStatus>, reason: &str, message: &str, now: Timestamp) {
+        let mut state = self.state();
+        let mut status = compose::waiting(state.status.get(), state.generation, (reason, message), now);
+        // Since when it holds is remembered.
+        state.status = Arc::new(Packed::new(&status));
+        if let Some(job) = job {
+            status = compose::working(status, state.generation, job, None);
+        }
+        self.publish_as(&state, Arc::new(Packed::new(&status)));
+    }
+
+    /// The state that the last sweep left, as far as the object tells.
+    pub(super) fn last(&self) -> Option<LastState> {
+        let status = self.state().status.get();
+        let sweep = status.last_sweep.clone()?;
+        let held = status.hold.as_ref().map(|hold| hold.reason.clone());
+        Some(LastState { sweeps: vec![PastSweep { sweep, held }], status, ..LastState::default() })
     }
 
     /// Directories in quarantine, as far as is known.
@@ -170,7 +206,7 @@ impl Audience for Told {
     fn due(&self, policy: &Policy, last: &LastState) {
         self.shown.due(policy, last);
         let mut state = self.state();
-        let status = compose::swept(last.status.clone(), &self.name, state.handled.as_ref());
+        let status = compose::swept(last.status.clone(), &self.name, policy.claim.is_some(), state.handled.as_ref());
         state.status = Arc::new(Packed::new(&status));
         self.publish(&state);
     }

@@ -41,12 +41,23 @@ pub(super) struct Seen {
 
 /// An annotation of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub struct Asked {
     /// What comes after `hygiene.dev/`.
-    pub(super) what: String,
-    pub(super) value: String,
+    pub what: String,
+    /// What it says.
+    pub value: String,
     /// The field manager that set it, as the API server noted it.
-    pub(super) by: Option<String>,
+    pub by: Option<String>,
+}
+
+/// Our annotations of an object.
+pub fn asked(object: &DynamicObject) -> Vec<Asked> {
+    let managers = object.metadata.managed_fields.as_deref().unwrap_or_default();
+    let asked = |(name, value): (&String, &String)| {
+        let what = name.strip_prefix(OURS)?.to_owned();
+        Some(Asked { what, value: value.clone(), by: manager(managers, name) })
+    };
+    object.metadata.annotations.iter().flatten().filter_map(asked).collect()
 }
 
 /// What a watch tells.
@@ -123,9 +134,9 @@ pub(super) async fn watch(
 
 /// What is read of an object; `None` for one without a name or uid, which no API server sends.
 fn seen(object: DynamicObject) -> Option<Seen> {
+    let asked = asked(&object);
     let DynamicObject { types, mut metadata, mut data } = object;
-    let annotations = metadata.annotations.clone().unwrap_or_default();
-    let managers = metadata.managed_fields.take().unwrap_or_default();
+    metadata.managed_fields = None;
     // The items of a list may come without.
     let types = types.or_else(|| Some(TypeMeta { api_version: API_VERSION.into(), kind: KIND.into() }));
     let status = data.as_object_mut().and_then(|data| data.remove("status"));
@@ -134,11 +145,6 @@ fn seen(object: DynamicObject) -> Option<Seen> {
     let (deleted, created) =
         (metadata.deletion_timestamp.is_some(), metadata.creation_timestamp.as_ref().map(|time| time.0));
     let object = serde_json::to_value(DynamicObject { types, metadata, data }).ok()?;
-    let asked = annotations.into_iter().filter_map(|(name, value)| {
-        let what = name.strip_prefix(OURS)?.to_owned();
-        Some(Asked { what, value, by: manager(&managers, &name) })
-    });
-    let asked = asked.collect();
     Some(Seen { uid, name, generation, deleted, created, asked, object, status })
 }
 

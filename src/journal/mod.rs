@@ -8,6 +8,7 @@ mod rotate;
 mod write;
 
 pub use ledger::{Ledger, Moved, read};
+pub(crate) use reserve::give_free as make_room;
 pub use reserve::{RESERVE, set_aside};
 pub use rotate::set_apart;
 pub use write::Journal;

@@ -25,7 +25,7 @@ pub fn set_aside(hygiene: &Dir) -> Result<(), FsError> {
 }
 
 /// Gives the space free. Whether there was any.
-pub(super) fn give_free(hygiene: &Dir) -> bool {
+pub(crate) fn give_free(hygiene: &Dir) -> bool {
     hygiene.unlink(OsStr::new(RESERVE)).is_ok()
 }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::faults::{Faults, PolicyFault, PolicyOptions};
 use super::{
     Activity, BreakerLimits, Budget, ClaimPolicy, Claims, KeepFileRule, Limits, Mode, Policy, PurgeLimits,
-    ResourceName, Schedule, SpecDigests, containers, ecs, paths, pattern, sessions, unsupported,
+    ResourceName, Schedule, SpecDigests, containers, ecs, paths, pattern, sessions,
 };
 use crate::api::{self, DurationString, WorkspaceHygiene};
 use crate::names::hex;
@@ -27,7 +27,6 @@ impl Policy {
     pub fn from_resource(resource: &WorkspaceHygiene, options: PolicyOptions) -> Result<Policy, Vec<PolicyFault>> {
         let spec = &resource.spec;
         let mut faults = Faults::default();
-        unsupported::refuse(spec, &mut faults);
         let mode = match spec.mode {
             api::Mode::Report => Mode::Report,
             api::Mode::Enforce => Mode::Enforce,
@@ -47,7 +46,7 @@ impl Policy {
         let min_age = times.at_least("spec.workspaces.minAge", &spec.workspaces.min_age, HOUR, "1h", &mut faults);
         let retention =
             times.at_least("spec.quarantine.retention", &spec.quarantine.retention, DAY, "24h", &mut faults);
-        let limits = limits(&spec.limits, &mut faults);
+        let limits = limits(&spec.limits, spec.volume.path.is_some(), &mut faults);
         let resource = resource_name(resource, &mut faults);
 
         let generation = resource.1;
@@ -145,7 +144,12 @@ fn volume(spec: &api::VolumeSpec, namespace: &str, options: &PolicyOptions, faul
             let mount = mounts[claim_name].clone();
             Some(Place { root: below(mount.clone()), beneath: Some(mount), claim })
         }
-        Claims::Mounted(_) | Claims::OutOfReach => {
+        Claims::OutOfReach => {
+            let way_out = "is swept by Jobs, for which the controller needs their image: start it with --job-image";
+            faults.add("spec.volume.persistentVolumeClaim.claimName", claim_name, way_out);
+            None
+        }
+        Claims::Mounted(_) => {
             let way_out = format!(
                 "is swept by the Jobs of `hygiene controller`; to work on it here mount it, and say where: --claim-mount \
                  {claim_name}=PATH"
@@ -206,7 +210,7 @@ fn plain(time: Duration) -> String {
     }
 }
 
-fn limits(spec: &api::LimitsSpec, faults: &mut Faults) -> Option<Limits> {
+fn limits(spec: &api::LimitsSpec, is_path: bool, faults: &mut Faults) -> Option<Limits> {
     let per_sweep = faults.range("spec.limits.perSweep", spec.per_sweep, 1, 1000);
     let budget = &spec.budget;
     let period = duration("spec.limits.budget.period", &budget.period, Duration::from_secs(1), 8760 * HOUR, faults);
@@ -227,6 +231,11 @@ fn limits(spec: &api::LimitsSpec, faults: &mut Faults) -> Option<Limits> {
     let purge = PurgeLimits {
         entries_per_second: faults.range("spec.limits.purge.entriesPerSecond", purge.entries_per_second, 1, 1_000_000),
         concurrency: faults.range("spec.limits.purge.concurrency", purge.concurrency, 1, 256),
+        shards: faults.range("spec.limits.purge.shards", purge.shards, 1, 64),
     };
+    if purge.shards > 1 && is_path {
+        let message = "several shards are purged by Jobs, which only a persistentVolumeClaim has; use 1";
+        faults.add("spec.limits.purge.shards", purge.shards, message);
+    }
     Some(Limits { per_sweep, budget: Budget { period: period?, directories, bytes: bytes? }, breaker, purge })
 }

@@ -20,7 +20,6 @@ mod pattern;
 mod schedule;
 mod sessions;
 mod sql;
-mod unsupported;
 
 #[cfg(test)]
 mod tests;
@@ -386,4 +385,6 @@ pub struct PurgeLimits {
     pub entries_per_second: u32,
     /// Most directories worked on at once.
     pub concurrency: u32,
+    /// How many purge side by side. With more than one a sweep leaves the condemned trees to them.
+    pub shards: u32,
 }

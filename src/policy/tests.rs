@@ -39,7 +39,7 @@ fn a_sound_spec_becomes_a_policy() {
     assert_eq!(policy.root, PathBuf::from("/mnt/efs/workspaces"));
     assert_eq!(policy.sessions.timeout, Duration::from_secs(90));
     assert_eq!(policy.sessions.store, StorePolicy::Sqlite { path: "/mnt/db/sessions.db".into(), beneath: None });
-    assert_eq!(policy.limits.purge, PurgeLimits { entries_per_second: 2000, concurrency: 32 });
+    assert_eq!(policy.limits.purge, PurgeLimits { entries_per_second: 2000, concurrency: 32, shards: 1 });
 }
 
 #[test]

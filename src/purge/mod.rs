@@ -44,6 +44,9 @@ pub struct Engine {
     measure: bool,
 }
 
+/// Picks entries of a folder by their names, always the same ones.
+pub type Meant = Box<dyn Fn(&OsStr) -> bool + Send + Sync>;
+
 /// Whoever is asked whether to go on, and told how far it is. Both from the thread that waits.
 pub trait Watcher {
     /// Whether the removal may go on; asked some fifty times a second. A yes is good for five seconds: where the next takes
@@ -105,10 +108,21 @@ impl Engine {
 
     /// Removes `name` in `parent`, a tree or a single entry. What cannot be removed stays, with what leads to it.
     pub fn remove(&self, parent: Dir, name: &OsStr, stop: &Stop, watcher: &dyn Watcher) -> Removed {
+        let shared = Shared::new(Arc::clone(&self.pace), stop.clone(), self.measure);
+        self.work(shared, parent, |parent| Task::Enter { parent, name: name.into() }, watcher)
+    }
+
+    /// Removes those entries of `folder` that `meant` picks, each with all that is below it; the folder itself stays.
+    pub fn remove_from(&self, folder: Dir, meant: Meant, stop: &Stop, watcher: &dyn Watcher) -> Removed {
+        let shared = Shared::new(Arc::clone(&self.pace), stop.clone(), self.measure).only(meant);
+        self.work(shared, folder, Task::Top, watcher)
+    }
+
+    fn work(&self, shared: Shared, top: Dir, first: impl FnOnce(Arc<Node>) -> Task, watcher: &dyn Watcher) -> Removed {
+        let stop = shared.stop();
         let begun = now();
-        let shared = Arc::new(Shared::new(Arc::clone(&self.pace), stop.clone(), self.measure));
-        let top = Arc::new(Node::top(parent));
-        shared.push(Task::Enter { parent: Arc::clone(&top), name: name.into() });
+        let (shared, top) = (Arc::new(shared), Arc::new(Node::top(top)));
+        shared.push(first(Arc::clone(&top)));
         self.pace.begin();
         shared.make_room();
         let (mut spawned, mut told, mut tick, mut known) = (0, 0, FIRST_TICK, Working::default());

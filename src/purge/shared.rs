@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::tree::{Node, Task};
-use super::{Found, NAMED_ERRORS, Pace, Removed, now, path_of};
+use super::{Found, Meant, NAMED_ERRORS, Pace, Removed, now, path_of};
 use crate::fsio::FsError;
 use crate::progress::Working;
 use crate::stop::Stop;
@@ -37,6 +37,8 @@ pub(super) struct Shared {
     halted: AtomicBool,
     why: Mutex<Option<String>>,
     pub(super) measure: bool,
+    /// Which entries of the folder that holds them are removed, where it is not one tree as a whole.
+    pub(super) meant: Option<Meant>,
     pub(super) entries: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) calls: AtomicU64,
@@ -89,6 +91,7 @@ impl Shared {
             halted: AtomicBool::new(false),
             why: Mutex::default(),
             measure,
+            meant: None,
             entries: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             calls: AtomicU64::new(0),
@@ -106,6 +109,16 @@ impl Shared {
             begun: now(),
             confirmed: AtomicU64::new(0),
         }
+    }
+
+    /// Only what `meant` picks of the folder that holds it.
+    pub(super) fn only(self, meant: Meant) -> Self {
+        Self { meant: Some(meant), ..self }
+    }
+
+    /// The request to stop that it heeds.
+    pub(super) fn stop(&self) -> Stop {
+        self.stop.clone()
     }
 
     /// Makes room for all the handles that may be held. The kernel lets every growth of the table wait until no processor uses

@@ -50,6 +50,8 @@ struct Held(Arc<AtomicU64>);
 pub(super) enum Task {
     /// Opens an entry that is taken for a directory, and removes what is in it.
     Enter { parent: Arc<Node>, name: Box<OsStr> },
+    /// Removes what is meant of the folder that holds it.
+    Top(Arc<Node>),
     /// Reads a directory again that was not empty.
     Again(Arc<Node>),
     /// Removes files of a wide directory, whose names are given, each with a NUL after it.
@@ -132,6 +134,7 @@ impl Shared {
     pub(super) fn run(&self, task: Task, in_call: &InCall) -> Result<(), Halted> {
         match task {
             Task::Enter { parent, name } => self.enter(parent, &name, in_call),
+            Task::Top(node) => self.empty(node, in_call),
             Task::Again(node) => {
                 self.unread.fetch_add(1, Ordering::Relaxed);
                 self.empty(node, in_call)
@@ -212,7 +215,11 @@ impl Shared {
         let (mut names, mut is_wide) = (Vec::new(), false);
         // The last directory seen, where nothing came after it: this worker enters it itself once it is through.
         let mut own: Option<Box<OsStr>> = None;
+        let not_meant = |name: &OsStr| node.place.is_none() && self.meant.as_ref().is_some_and(|meant| !meant(name));
         let mut each = |name: &OsStr, kind: Option<Kind>| {
+            if not_meant(name) {
+                return true;
+            }
             if let Some(before) = own.take() {
                 self.below(&node, &before);
             }

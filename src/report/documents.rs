@@ -188,6 +188,9 @@ pub struct SweepDocument {
     /// Why it ended before everything was done though nobody asked it to; absent where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<String>,
+    /// Condemned trees that are left to the shards of the purge; absent where there are none.
+    #[serde(rename = "leftToShards", skip_serializing_if = "Option::is_none")]
+    pub left_to_shards: Option<u64>,
     /// What was seen and follows from it.
     #[serde(flatten)]
     pub seen: SeenDocument,
@@ -251,6 +254,7 @@ impl SweepDocument {
             reclaimed: acted.reclaimed,
             stopped: acted.stopped,
             paused: acted.paused,
+            left_to_shards: Some(acted.left_to_shards).filter(|left| *left > 0),
             seen: SeenDocument::new(policy, &swept.observed),
         }
     }

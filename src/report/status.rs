@@ -136,12 +136,16 @@ impl LastState {
         status.conditions = conditions(policy, swept, &status, &sweep, ran.end);
         keep_transitions(&mut status.conditions, &self.status.conditions);
         let held = status.hold.as_ref().map(|hold| hold.reason.clone());
-        let mut sweeps = vec![PastSweep { sweep: SweepStatus { verdicts: Vec::new(), ..sweep.clone() }, held }];
-        sweeps.extend(self.sweeps.iter().take(SWEEPS - 1).cloned());
+        let sweeps = self.with(PastSweep { sweep: SweepStatus { verdicts: Vec::new(), ..sweep.clone() }, held });
         status.last_sweep = Some(sweep);
         // Whatever the names are: the samples are what can be spared.
         while serde_json::to_vec(&status).map_or(0, |json| json.len()) > LONGEST && status.orphans.pop().is_some() {}
         Self { status, reclaimed, sweeps }
+    }
+
+    /// The last sweeps with one more.
+    pub fn with(&self, newest: PastSweep) -> Vec<PastSweep> {
+        [newest].into_iter().chain(self.sweeps.iter().take(SWEEPS - 1).cloned()).collect()
     }
 
     /// The state of a service that began just now, and changes nothing for so long.
@@ -154,10 +158,10 @@ impl LastState {
     }
 
     /// The state after a sweep that came to no report.
-    pub fn after_failure(&self, policy: &Policy, why: &str, at: Timestamp) -> Self {
+    pub fn after_failure(&self, policy: &Policy, reason: &str, why: &str, at: Timestamp) -> Self {
         let mut state = self.clone();
         state.status.observed_generation = policy.generation;
-        let ready = condition("Ready", false, "SweepFailed", why, policy, at);
+        let ready = condition("Ready", false, reason, why, policy, at);
         let conditions = std::mem::take(&mut state.status.conditions);
         state.status.conditions =
             conditions.iter().filter(|one| one.type_ != "Ready").cloned().chain([ready]).collect();

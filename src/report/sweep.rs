@@ -116,6 +116,10 @@ fn summary(swept: &Swept) -> String {
     if let Some(why) = &acted.paused {
         let _ = write!(line, "; paused before everything was done, and the next sweep goes on: {why}");
     }
+    if acted.left_to_shards > 0 {
+        let trees = count(acted.left_to_shards, "condemned tree is", "condemned trees are");
+        let _ = write!(line, "; {trees} left to the shards of the purge");
+    }
     if !acted.errors.is_empty() {
         let _ = write!(line, "; {} failed", count(acted.errors.len() as u64, "step", "steps"));
     }

@@ -4,6 +4,7 @@
 //! One task a resource. It only decides when; the work runs on threads of its own, so that the runtime never waits for a
 //! file system.
 
+mod elsewhere;
 mod resource;
 mod specs;
 
@@ -25,6 +26,7 @@ use crate::report::status::LastState;
 use crate::spec::Loaded;
 use crate::stop::Stop;
 use crate::sweep::{Context, Sources};
+pub use elsewhere::{Done, Elsewhere, Failed, Wanted};
 pub use resource::Task;
 use specs::Current;
 pub use specs::Specs;
@@ -110,6 +112,8 @@ pub struct Wiring {
     pub audience: Arc<dyn Audience>,
     /// Whether what the resource asks for still stands.
     pub orders: Arc<dyn Orders>,
+    /// Where its sweeps run; `None` for this process.
+    pub elsewhere: Option<Arc<dyn Elsewhere>>,
 }
 
 impl std::fmt::Debug for Wiring {
@@ -256,7 +260,10 @@ impl Service {
                 let file = file.map(|file| PathBuf::from(file.path()));
                 let (parts, audience) = (Arc::clone(&self.parts), Arc::clone(&self.audience));
                 let orders = Arc::new(Current { specs: Arc::clone(specs), file });
-                place.insert((resource, host.start(policy, Wiring { parts, audience, orders }, &self.stop)));
+                place.insert((
+                    resource,
+                    host.start(policy, Wiring { parts, audience, orders, elsewhere: None }, &self.stop),
+                ));
             }
         }
     }

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Shared, Wiring};
+use super::{Elsewhere, Shared, Wanted, Wiring};
 use crate::act::LockWait;
 use crate::clock::after;
 use crate::names::id_hash;
@@ -21,6 +21,8 @@ use crate::sweep::{self, Context, KnownHealth, Returned, Settling, Sources, Swee
 
 /// Time between two looks at the health of the service: half of what an answer may be old.
 const HEALTH: Duration = Duration::from_secs(5);
+/// The reason of the condition where a sweep in this process failed.
+const FAILED: &str = "SweepFailed";
 /// First pause after a sweep that failed; it doubles with each that follows.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// Longest such pause.
@@ -107,7 +109,7 @@ impl Work {
 
     async fn run(mut self) {
         let mut watch = JoinSet::new();
-        if self.policy.containers.is_some() {
+        if self.policy.containers.is_some() && self.wiring.elsewhere.is_none() {
             watch.spawn(look_at_health(self.health.clone(), self.sources.clone(), self.context(&self.stop)));
         }
         let context = self.context(&self.stop);
@@ -142,15 +144,19 @@ impl Work {
 
     /// Takes up what the last sweep left, of this process or of another.
     async fn remember(&mut self, context: &Context) {
+        if let Some(elsewhere) = &self.wiring.elsewhere {
+            self.state = elsewhere.last().as_ref().map_or_else(Packed::default, Packed::new);
+            return;
+        }
         let Ok(_look) = self.shared.looks.acquire().await else { return };
         if let Ok(Some(state)) = sweep::last_state(Arc::clone(&self.policy), context.clone()).await {
             self.state = Packed::new(&state);
         }
     }
 
-    /// Whether anything can be put back at all: mode Report writes nothing to the volume.
+    /// Whether this process can put anything back at all: mode Report writes nothing to the volume.
     fn may_return(&self) -> bool {
-        self.policy.mode == Mode::Enforce
+        self.policy.mode == Mode::Enforce && self.wiring.elsewhere.is_none()
     }
 
     /// When the next sweep is due that follows the one due at `last`.
@@ -176,6 +182,9 @@ impl Work {
 
     /// Runs one sweep; meanwhile what is needed again makes it step aside. Whether another is due at once.
     async fn sweep(&mut self, next_restore: &mut Instant) -> bool {
+        if let Some(elsewhere) = self.wiring.elsewhere.clone() {
+            return self.sweep_elsewhere(&*elsewhere).await;
+        }
         let shared = Arc::clone(&self.shared);
         let Ok(_place) = shared.places.acquire().await else { return false };
         let volume = Arc::clone(shared.volumes.lock().await.entry(self.policy.root.clone()).or_default());
@@ -234,8 +243,8 @@ impl Work {
                     self.swept(&Outcome::of(&self.policy, &swept), *state, only_looks, took);
                 }
             }
-            Some(Ok(Err(error))) => self.failed(&error.to_string()),
-            _ => self.failed(&SweepError::Died.to_string()),
+            Some(Ok(Err(error))) => self.failed(FAILED, &error.to_string()),
+            _ => self.failed(FAILED, &SweepError::Died.to_string()),
         }
         match aside {
             Some(wanted) => {
@@ -247,6 +256,30 @@ impl Work {
                 true
             }
             None => false,
+        }
+    }
+
+    /// The same for a sweep that runs somewhere else.
+    async fn sweep_elsewhere(&mut self, elsewhere: &dyn Elsewhere) -> bool {
+        self.wiring.audience.begins(&self.policy);
+        let begun = Instant::now();
+        let only_look = begun < self.may_change;
+        let (before, sources, stop) = (self.state.get(), self.sources.clone(), self.stop.clone());
+        let wanted = Wanted { policy: &self.policy, before: &before, only_look, sources: &sources, stop: &stop };
+        match elsewhere.sweep(wanted).await {
+            // Whoever follows says what is so.
+            _ if stop.requested() => false,
+            Ok(done) => {
+                self.swept(&done.outcome, done.state, only_look, begun.elapsed());
+                done.again
+            }
+            Err(failed) => {
+                self.failed(failed.reason, &failed.message);
+                if let Some(state) = &mut self.ended {
+                    state.status.job = failed.job;
+                }
+                false
+            }
         }
     }
 
@@ -303,12 +336,12 @@ impl Work {
         self.ended = Some(state);
     }
 
-    fn failed(&mut self, why: &str) {
+    fn failed(&mut self, reason: &'static str, why: &str) {
         self.failures = self.failures.saturating_add(1);
         let name = &self.policy.resource;
         tracing::error!(namespace = name.namespace, name = name.name, "the sweep failed: {why}");
         let now = self.context(&self.stop).clock.now();
-        let state = self.state.get().after_failure(&self.policy, why, now);
+        let state = self.state.get().after_failure(&self.policy, reason, why, now);
         self.wiring.audience.failed(&self.policy, why, &state);
         self.ended = Some(state);
     }

@@ -28,6 +28,13 @@ pub(super) fn has_folder(policy: &Policy) -> Result<bool, SweepError> {
     Ok(Hygiene::open(&root, &policy.root)?.is_some())
 }
 
+/// The context with the file server's clock, as a lock that was written just now told it, and how far that clock is ahead.
+pub(super) fn by_server_clock(lock: &Lock, context: &Context) -> (Context, SignedDuration) {
+    let ahead = clock::ahead(lock.server_time(), lock.taken());
+    let clock = ServerClock::new(Arc::clone(&context.clock), ahead);
+    (Context { clock: Arc::new(clock), ..context.clone() }, ahead)
+}
+
 /// The root, our folder and the lock on it, held together.
 pub(super) struct Held {
     pub(super) root: Dir,
@@ -57,9 +64,7 @@ impl Held {
     /// The context with the file server's clock, as the lock that was written just now told it, and how far that clock is
     /// ahead.
     pub(super) fn by_server_clock(&self, context: &Context) -> (Context, SignedDuration) {
-        let ahead = clock::ahead(self.lock.server_time(), self.lock.taken());
-        let clock = ServerClock::new(Arc::clone(&context.clock), ahead);
-        (Context { clock: Arc::new(clock), ..context.clone() }, ahead)
+        by_server_clock(&self.lock, context)
     }
 
     pub(super) fn act<'a>(

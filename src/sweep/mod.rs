@@ -12,6 +12,7 @@ mod last;
 mod observing;
 mod restoring;
 mod settling;
+mod shard;
 
 pub use answers::{Adoption, Answered, adopt, answer, held_plan};
 pub use by_hand::{Listed, find_entries, list_quarantine, purge_now, restore_now};
@@ -19,6 +20,7 @@ pub use last::last_state;
 pub use observing::{Observed, inspect_one};
 pub use restoring::{Returned, restore, returned};
 pub use settling::{KnownHealth, Settling};
+pub use shard::purge_shard;
 
 use held::open_root;
 use observing::{before_stop, not_waited_for, unless_stopped};
@@ -137,6 +139,9 @@ pub enum SweepError {
         /// The ids.
         ids: Vec<String>,
     },
+    /// The volume is not the one that is bound to this resource.
+    #[error("{0}")]
+    NotBound(String),
     /// No plan has this hash.
     #[error(
         "no plan has the hash {wanted}: {}the plan for what is there now is {now}. Look at it before you say anything to it: \

@@ -174,7 +174,8 @@ pub(super) async fn before_stop<T>(stop: &Stop, awaited: impl Future<Output = T>
 
 impl Sources {
     /// Whether the serving containers are healthy; `None` where no source says.
-    pub(super) async fn serving(&self, look: Look, stop: &Stop) -> Option<Reading<Health>> {
+    /// Whether the service is well, as all sources together say; `None` where none does.
+    pub async fn serving(&self, look: Look, stop: &Stop) -> Option<Reading<Health>> {
         let mut serving = None;
         for source in &self.containers {
             let said = before_stop(stop, source.serving(look)).await.unwrap_or_else(|| Some(not_waited_for()));

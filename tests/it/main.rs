@@ -24,6 +24,7 @@ mod servers;
 mod service;
 mod sessions;
 mod sessions_sqlite;
+mod shards;
 mod spec;
 mod sweep;
 mod world;

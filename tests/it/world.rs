@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{AtFlags, Timespec, Timestamps};
-use workspace_hygiene::act::{Acted, LockWait, Pin};
+use workspace_hygiene::act::{Acted, LockWait, Pin, Shard, ShardPurged};
 use workspace_hygiene::clock::Clock;
 use workspace_hygiene::fsio::Dir;
 use workspace_hygiene::names::PlanHash;
@@ -308,6 +308,29 @@ impl World {
         let sessions = sessions::open(&policy.sessions, Arc::clone(&self.secrets), Arc::new(self.clock.clone()));
         let sources = self.with_others(&policy, sessions);
         self.runtime.block_on(sweep::sweep(policy, sources, self.context()))
+    }
+
+    /// The policy as only a claim may have it: purged by so many shards.
+    pub fn policy_of_shards(&self, shards: u32) -> Arc<Policy> {
+        let mut policy = Policy::clone(&self.policy());
+        policy.limits.purge.shards = shards;
+        Arc::new(policy)
+    }
+
+    /// A sweep by this policy.
+    pub fn sweep_by(&self, policy: Arc<Policy>) -> Acted {
+        self.runtime.block_on(sweep::sweep(policy, self.sources(), self.context())).unwrap().acted
+    }
+
+    /// What one shard makes of what is condemned, by this policy.
+    pub fn purge_shard(
+        &self,
+        policy: &Arc<Policy>,
+        sources: Sources,
+        context: Context,
+        shard: Shard,
+    ) -> Result<ShardPurged, SweepError> {
+        self.runtime.block_on(sweep::purge_shard(Arc::clone(policy), sources, context, shard))
     }
 
     pub fn sweep(&self) -> Acted {

@@ -60,6 +60,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* The ClusterRole by which the pods of Jobs see their namespace. */}}
+{{- define "hygiene.sweeperRole" -}}
+{{ include "hygiene.clusterName" . }}-sweeper
+{{- end }}
+
+{{/* The pods of Jobs, of whichever release. */}}
+{{- define "hygiene.sweeperLabels" -}}
+app.kubernetes.io/name: workspace-hygiene-sweeper
+app.kubernetes.io/managed-by: hygiene
+{{- end }}
+
 {{/* The namespaces that a volume names, as JSON. */}}
 {{- define "hygiene.volumeNamespaces" -}}
 {{- $named := list }}
@@ -85,8 +96,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and (not .Values.leaderElection.enabled) (gt (int .Values.replicas) 1) }}
 {{- fail (printf "replicas: %d controllers would work at once without leaderElection.enabled; set it, or replicas to 1" (int .Values.replicas)) }}
 {{- end }}
-{{- if not (or .Values.volumes .Values.selfTest.enabled) }}
-{{- fail "volumes: there is nothing to sweep below; name a volume" }}
+{{- if not (or .Values.volumes .Values.jobs.enabled .Values.selfTest.enabled) }}
+{{- fail "volumes: there is nothing to sweep; name a volume, or set jobs.enabled" }}
 {{- end }}
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.service.enabled) }}
 {{- fail "metrics.serviceMonitor.enabled: it finds the pods by the Service; set metrics.service.enabled" }}

@@ -48,7 +48,7 @@ pub(crate) fn superfluous(finished: &[Finished], limits: Limits) -> Vec<&str> {
 }
 
 fn counts(work: &str) -> bool {
-    [Work::Sweep, Work::Purge { shards: 1 }].iter().any(|counted| counted.label() == work)
+    [Work::Sweep, Work::Look, Work::Purge { shards: 1 }].iter().any(|counted| counted.label() == work)
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
-//! Sweeper Jobs: what is made for a resource whose volume is a claim, what stands in its way, who comes first, and what is left
-//! of it. Nothing here asks a cluster.
+//! Sweeper Jobs: what is made for a resource whose volume is a claim, who comes first, what stands in a Job's way, what it said,
+//! and what is left of it.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the loop of the controller that makes Jobs is the next step")
-)]
-
-pub(crate) mod history;
+mod calls;
+mod follow;
+mod history;
 pub(crate) mod manifest;
-pub(crate) mod queue;
-pub(crate) mod trouble;
+mod queue;
+mod run;
+mod trouble;
+
+pub use manifest::Operator;
+pub(crate) use manifest::VOLUME as MOUNT;
+pub(super) use run::InJobs;
+pub use run::Jobs;

@@ -13,12 +13,12 @@ use super::aws::Aws;
 use super::{Health, IdSet, Reading};
 use crate::clock::Clock;
 use crate::names::SessionId;
-use crate::policy::ContainerPolicy;
+use crate::policy::{ContainerPolicy, Policy};
 
 pub use ecs::Ecs;
 pub use history::HealthHistory;
 pub use http::Http;
-pub use kubernetes::{Kubernetes, KubernetesApi};
+pub use kubernetes::{Kubernetes, KubernetesApi, Mounts};
 
 /// What a look at the health is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,4 +55,9 @@ pub fn open(
     let ecs = policy.ecs.clone().map(|ecs| Arc::new(Ecs::new(ecs, aws.clone(), Arc::clone(clock))) as _);
     let http = policy.http.clone().map(|http| Arc::new(Http::new(http)) as _);
     pods.into_iter().chain(ecs).chain(http).collect()
+}
+
+/// What pods mount of the claim that the volume is on; `None` where it is on none.
+pub fn mounts(policy: &Policy, api: KubernetesApi) -> Option<Arc<dyn ContainerEvidence>> {
+    Mounts::of(policy, api).map(|mounts| Arc::new(mounts) as _)
 }

@@ -8,6 +8,8 @@ use crate::fsio::{Dir, Facts, FsError, Kind};
 
 /// The file that is locked while somebody changes the volume.
 pub const LOCK: &str = "lock";
+/// The folder of the locks of those who remove condemned trees.
+pub const SHARDS: &str = "shards";
 /// The sidecar of a quarantine entry.
 pub const ENTRY: &str = "entry.json";
 /// The tree of a quarantine entry.

@@ -7,7 +7,7 @@ mod rights;
 mod roots;
 mod walk;
 
-pub use hygiene::{ENTRY, Hygiene, LOCK, VolumeError, WORKSPACE};
+pub use hygiene::{ENTRY, Hygiene, LOCK, SHARDS, VolumeError, WORKSPACE};
 pub use list::{list, quarantine_entries};
 pub use ordered::run_in_order;
 pub use rights::missing_on_root;

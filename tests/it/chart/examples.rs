@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use workspace_hygiene::policy::PolicyOptions;
+use workspace_hygiene::policy::{Claims, PolicyOptions};
 use workspace_hygiene::spec::{LoadOptions, load};
 
 use super::PROJECT;
@@ -27,14 +27,14 @@ fn fields(value: &Value) -> usize {
 }
 
 #[test]
-fn there_are_five_from_the_smallest_to_the_fullest() {
+fn there_are_six_from_the_smallest_to_the_fullest() {
     let examples = examples();
     let sizes: Vec<_> = examples
         .iter()
         .map(|path| fields(&serde_saphyr::from_str::<Value>(&fs::read_to_string(path).unwrap()).unwrap()))
         .collect();
-    assert_eq!(examples.len(), 5, "{examples:?}");
-    assert!(sizes.is_sorted() && sizes[0] < 15 && sizes[4] > 60, "{sizes:?}");
+    assert_eq!(examples.len(), 6, "{examples:?}");
+    assert!(sizes.is_sorted() && sizes[0] < 15 && sizes[4] > 60 && sizes[5] > 80, "{sizes:?}");
 }
 
 #[test]
@@ -45,7 +45,9 @@ fn an_api_server_takes_each_and_the_program_finds_no_fault_in_it() {
         let file = path.to_str().unwrap();
         let apply = ["-n", &*namespace, "apply", "--server-side", "--validate=strict", "-f", file];
         cluster.admin(&apply);
-        let policy = PolicyOptions { allow_short_times: false, cluster: "local".into(), ..PolicyOptions::default() };
+        let claims = Claims::ByJobs;
+        let policy =
+            PolicyOptions { allow_short_times: false, cluster: "local".into(), claims, ..PolicyOptions::default() };
         let loaded = load(&[file.to_owned()], LoadOptions::of_process(policy));
         let loaded = loaded.unwrap_or_else(|faults| panic!("{file}: {faults:#?}"));
         assert_eq!(loaded.len(), 1);

@@ -4,13 +4,13 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
 use super::CHART;
-use crate::kubernetes::{Node, program};
+use crate::kubernetes::program;
+use crate::kubernetes::turns::{alone, node};
 use crate::servers::process::{output, wait_for};
 
 const IMAGE: [&str; 4] = ["--set", "image.repository=local/hygiene", "--set", "image.tag=test,image.pullPolicy=Never"];
@@ -19,24 +19,6 @@ const NAME: &str = "hygiene-workspace-hygiene";
 const USER: u32 = 65_532;
 const LIVE: &str = "aaaaaaaa-0000-4000-8000-000000000000";
 const GONE: &str = "bbbbbbbb-0000-4000-8000-000000000000";
-
-/// One of them at a time, from a cluster without the definition: it is one for the whole cluster.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    node().admin(&["delete", "crd", "workspacehygienes.hygiene.dev", "--ignore-not-found", "--timeout=60s"]);
-    turn
-}
-
-/// The node, with our image on it.
-fn node() -> &'static Node {
-    static READY: OnceLock<&Node> = OnceLock::new();
-    READY.get_or_init(|| {
-        let node = Node::shared();
-        node.load(crate::image::archive(), "docker.io/local/hygiene:test");
-        node
-    })
-}
 
 fn helm(which: &str, args: &[&str]) -> String {
     output(helm_command(which).args(args), "")
@@ -125,7 +107,7 @@ fn held(volume: &Path) -> Vec<String> {
 
 #[test]
 fn a_release_is_installed_tested_upgraded_rolled_back_and_uninstalled_and_volumes_and_resources_stay() {
-    let _turn = turn();
+    let _turn = alone();
     let system = "life";
     node().admin(&["create", "namespace", system]);
     // As strict as a namespace can be.
@@ -213,7 +195,7 @@ fn a_release_is_installed_tested_upgraded_rolled_back_and_uninstalled_and_volume
 
 #[test]
 fn a_release_for_the_whole_cluster_sweeps_other_namespaces_and_enforces() {
-    let _turn = turn();
+    let _turn = alone();
     let (system, team) = ("wide", "wide-team");
     for namespace in [system, team] {
         node().admin(&["create", "namespace", namespace]);

@@ -4,6 +4,7 @@ mod alerts;
 mod dashboard;
 mod examples;
 mod install;
+mod jobs;
 mod objects;
 mod values;
 

@@ -12,7 +12,7 @@ use crate::kubernetes::Cluster;
 use crate::servers::process::output;
 
 /// The shared cluster, with the namespaces and the kinds that the examples of values are about.
-fn cluster() -> &'static Cluster {
+pub(super) fn cluster() -> &'static Cluster {
     static READY: OnceLock<&Cluster> = OnceLock::new();
     READY.get_or_init(|| {
         let cluster = Cluster::shared();
@@ -34,7 +34,7 @@ fn cluster() -> &'static Cluster {
     })
 }
 
-fn as_list(objects: &[Value]) -> String {
+pub(super) fn as_list(objects: &[Value]) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
 }
 
@@ -103,28 +103,28 @@ fn its_pods_are_restricted_unless_they_run_as_root() {
     }
 }
 
-/// Rules as a set of (group, resource, verb).
-fn rights<'a>(roles: impl IntoIterator<Item = &'a Value>) -> BTreeSet<String> {
+/// Rules as a set of verb, group and resource; one that names objects says so.
+pub(super) fn rights<'a>(roles: impl IntoIterator<Item = &'a Value>) -> BTreeSet<String> {
     let words = |rule: &Value, field: &str| -> Vec<String> {
         rule[field].as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
     };
     let mut rights = BTreeSet::new();
     for rule in roles.into_iter().flat_map(|role| role["rules"].as_array().unwrap()) {
-        assert!(rule.get("resourceNames").is_none(), "{rule}");
+        let by_name = rule.get("resourceNames").map_or("", |_| " by name");
         for group in words(rule, "apiGroups") {
             for resource in words(rule, "resources") {
-                rights.extend(words(rule, "verbs").iter().map(|verb| format!("{verb} {group}/{resource}")));
+                rights.extend(words(rule, "verbs").iter().map(|verb| format!("{verb} {group}/{resource}{by_name}")));
             }
         }
     }
     rights
 }
 
-fn name(object: &Value) -> &str {
+pub(super) fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap()
 }
 
-fn namespace(object: &Value) -> &str {
+pub(super) fn namespace(object: &Value) -> &str {
     object["metadata"]["namespace"].as_str().unwrap_or_default()
 }
 
@@ -142,9 +142,11 @@ fn the_controllers_rights_are_those_that_it_is_tested_with() {
     };
     let of_file = |file: &str| rendered_with(&std::path::Path::new(CHART).join("ci").join(file));
     let (few, all) = (of_file("namespaces-values.yaml"), of_file("cluster-wide-values.yaml"));
-    for end in ["-controller", "-secrets", "-lease"] {
-        assert_eq!(of(&few, "Role", end), of(&tested, "ClusterRole", end), "{end}");
-        let kind = if end == "-controller" { "ClusterRole" } else { "Role" };
+    for end in ["-controller", "-secrets", "-lease", "-jobs", "-lease-reader", "-sweeper"] {
+        // What Jobs' pods see is bound by name, and has one name in all namespaces.
+        let kind = if end == "-sweeper" { "ClusterRole" } else { "Role" };
+        assert_eq!(of(&few, kind, end), of(&tested, "ClusterRole", end), "{end}");
+        let kind = if ["-controller", "-jobs", "-sweeper"].contains(&end) { "ClusterRole" } else { "Role" };
         assert_eq!(of(&all, kind, end), of(&tested, "ClusterRole", end), "{end}");
     }
 
@@ -156,17 +158,18 @@ fn the_controllers_rights_are_those_that_it_is_tested_with() {
     assert_eq!(places(&few, "-controller"), ["team-a", "team-b"]);
     assert_eq!(places(&few, "-secrets"), ["team-a", "team-b"]);
     assert_eq!(places(&few, "-lease"), ["hygiene"]);
+    assert_eq!(places(&few, "-jobs"), ["team-a", "team-b"]);
+    assert_eq!(places(&few, "-lease-reader"), ["hygiene"]);
     assert_eq!(places(&all, "-controller"), [""; 0]);
+    assert_eq!(places(&all, "-jobs"), [""; 0]);
     assert_eq!(places(&all, "-secrets"), ["team-a", "team-b"]);
     let bound: Vec<_> =
         of_kind(&all, "ClusterRoleBinding").into_iter().map(|one| one["roleRef"]["name"].clone()).collect();
-    assert_eq!(bound, ["hygiene-test-workspace-hygiene-controller"]);
+    assert_eq!(bound, ["hygiene-test-workspace-hygiene-controller", "hygiene-test-workspace-hygiene-jobs"]);
     let none = of_file("bare-values.yaml");
     for kind in ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ServiceAccount"] {
         assert!(of_kind(&none, kind).is_empty(), "{kind}");
     }
-    // Without a volume there is no database to read a password for.
-    assert!(of_kind(&rendered(&[]), "Role").iter().all(|role| !name(role).ends_with("-secrets")));
 }
 
 #[test]

@@ -63,12 +63,14 @@ fn a_typo_is_refused_wherever_it_is() {
         "volumes[0].claim=efs",
         "networkPolicy.ingress=1",
         "allowEvidence.https[0].host=x",
+        "jobs.enable=false",
     ];
     let wrong = [
         "replicas=two",
         "controller.startupDelay=7d",
         "controller.logLevel=loud",
         "controller.concurrency=0",
+        "jobs.maxConcurrent=0",
         "image.pullPolicy=Sometimes",
         "image.digest=sha256:12",
         "volumes[0].mountPath=mnt",
@@ -108,7 +110,7 @@ fn what_no_schema_can_say_is_refused_with_the_way_out() {
             "metrics.service.enabled",
         ),
         (volume(SYSTEM), "volumes[0].mountPath=/state", "volumes[0].mountPath: /state is taken"),
-        ("selfTest.enabled=false".into(), "replicas=1", "name a volume"),
+        ("selfTest.enabled=false".into(), "jobs.enabled=false", "name a volume"),
     ];
     for (first, second, told) in cases {
         let mut template = helm("helm");

@@ -69,7 +69,7 @@ fn all_faults_are_told_at_once_one_a_line_and_nothing_runs() {
 }
 
 #[test]
-fn what_this_version_does_not_support_is_refused_by_name() {
+fn shards_of_a_volume_that_is_no_claim_are_refused() {
     let mut world = world_with(1);
     world.part("limits", "{purge: {shards: 2}}");
     let ran = on(&world, &["plan"]).exits(2);

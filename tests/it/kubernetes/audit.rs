@@ -72,23 +72,27 @@ fn events(folder: &Path, word: &str) -> impl Iterator<Item = Value> {
     lines.into_iter().map(|line| serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}")))
 }
 
+/// All that was asked so far of which a word is in the log, in order, and by whom. A watch counts once.
+pub fn requests(folder: &Path, word: &str) -> Vec<(String, Asked)> {
+    let mut places = HashMap::new();
+    let mut all = Vec::new();
+    for event in events(folder, word) {
+        let asked = (event["user"]["username"].as_str().unwrap_or_default().to_owned(), asked(&event));
+        let place = *places.entry(event["auditID"].to_string()).or_insert(all.len());
+        if place == all.len() {
+            all.push(asked);
+        } else {
+            all[place] = asked;
+        }
+    }
+    all
+}
+
 impl Cluster {
     /// All that a user asked for so far, in order. A watch counts once.
     pub fn requests_of(&self, user: &str) -> Vec<Asked> {
-        let mut places = HashMap::new();
-        let mut all = Vec::new();
-        for event in events(self.folder(), user) {
-            if event["user"]["username"] != user {
-                continue;
-            }
-            let place = *places.entry(event["auditID"].to_string()).or_insert(all.len());
-            if place == all.len() {
-                all.push(asked(&event));
-            } else {
-                all[place] = asked(&event);
-            }
-        }
-        all
+        let all = requests(self.folder(), user).into_iter();
+        all.filter(|(by, _)| by == user).map(|(_, asked)| asked).collect()
     }
 }
 

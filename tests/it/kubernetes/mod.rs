@@ -6,6 +6,7 @@ mod commands;
 pub mod controller;
 mod defaults;
 mod definition;
+mod jobs;
 mod kstatus;
 mod node;
 mod node_tests;
@@ -14,6 +15,7 @@ mod rules;
 pub mod schema;
 mod status;
 mod tests;
+pub mod turns;
 
 pub use audit::Asked;
 pub use cluster::{Cluster, program, programs};

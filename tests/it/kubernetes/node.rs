@@ -121,6 +121,11 @@ impl Node {
         &self.cgroup
     }
 
+    /// The folder that the API server's audit log is in.
+    pub fn audited(&self) -> PathBuf {
+        self.dir()
+    }
+
     /// The ends of what the parts logged, for a test that fails.
     pub fn logs(&self) -> String {
         ends_of_logs(&self.dir())

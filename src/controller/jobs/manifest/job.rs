@@ -33,7 +33,7 @@ pub(crate) fn job(recipe: &Recipe<'_>, work: &Work<'_>, mark: &str) -> Job {
         ..JobSpec::default()
     };
     let spec = match work {
-        Work::Sweep => once,
+        Work::Sweep | Work::Look => once,
         Work::Command(_) => JobSpec { ttl_seconds_after_finished: Some(COMMAND_STAYS), ..once },
         Work::Purge { shards } => {
             pod.affinity = Some(apart(&name));

@@ -31,8 +31,8 @@ impl Key {
 
 fn folder(kind: SecretKind) -> &'static str {
     match kind {
-        SecretKind::Secret => "/hygiene/secrets",
-        SecretKind::ConfigMap => "/hygiene/config-maps",
+        SecretKind::Secret => "/mnt/hygiene/secrets",
+        SecretKind::ConfigMap => "/mnt/hygiene/config-maps",
     }
 }
 

@@ -13,9 +13,9 @@ const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "hygiene");
 /// The label with the name of the resource.
 const RESOURCE: &str = "hygiene.dev/resource";
 /// The label with the kind of work, of Jobs and their pods.
-const WORK: &str = "hygiene.dev/work";
+pub(crate) const WORK: &str = "hygiene.dev/work";
 /// The annotation with the generation of the resource that an object was made for.
-const GENERATION: &str = "hygiene.dev/generation";
+pub(crate) const GENERATION: &str = "hygiene.dev/generation";
 
 /// The metadata of an object. It goes when the resource goes.
 pub(super) fn of(recipe: &Recipe<'_>, name: String, work: Option<&Work<'_>>) -> ObjectMeta {

@@ -14,8 +14,9 @@ mod tests;
 use crate::api::{ClaimVolumeSpec, JobTemplate, Mode, WorkspaceHygiene};
 pub(crate) use around::{config_map, role, role_bindings, service_account};
 pub(crate) use job::job;
+pub(crate) use metadata::{GENERATION, WORK};
 pub(crate) use names::mark;
-pub(crate) use pod::CONTAINER;
+pub(crate) use pod::{CONTAINER, VOLUME};
 
 /// What objects are made from.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +54,8 @@ pub struct Operator {
 pub(crate) enum Work<'a> {
     /// One sweep.
     Sweep,
+    /// One look, which changes nothing.
+    Look,
     /// Removes what a sweep condemned.
     Purge {
         /// Pods that share the work.
@@ -67,6 +70,7 @@ impl Work<'_> {
     pub(crate) fn label(&self) -> &'static str {
         match self {
             Self::Sweep => "sweep",
+            Self::Look => "look",
             Self::Purge { .. } => "purge",
             Self::Command(_) => "command",
         }

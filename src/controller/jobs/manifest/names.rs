@@ -30,6 +30,7 @@ pub(super) fn config_map(resource: &str, content: &str) -> String {
 pub(super) fn job(resource: &str, work: &Work<'_>, mark: &str) -> String {
     let kind = match work {
         Work::Sweep => "",
+        Work::Look => "-l",
         Work::Purge { .. } => "-p",
         Work::Command(_) => "-c",
     };

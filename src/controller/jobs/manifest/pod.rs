@@ -15,17 +15,17 @@ pub(crate) const CONTAINER: &str = "sweeper";
 /// The name of its port.
 pub(super) const PORT: &str = "admin";
 /// Where the claim is mounted, as a whole.
-const VOLUME: &str = "/hygiene/volume";
+pub(crate) const VOLUME: &str = "/mnt/hygiene/volume";
 /// Where the spec is.
-const SPEC: &str = "/hygiene/spec";
+const SPEC: &str = "/mnt/hygiene/spec";
 /// Where the program remembers what it may not leave on the volume in mode Report. It is gone with the pod.
-const STATE: &str = "/hygiene/state";
+const STATE: &str = "/mnt/hygiene/state";
 /// Most that it remembers.
 const STATE_SIZE: &str = "256Mi";
 
 /// The pods of a Job.
 pub(super) fn pod(recipe: &Recipe<'_>, work: &Work<'_>) -> PodSpec {
-    let (volumes, mounts): (Vec<_>, Vec<_>) = volumes(recipe).into_iter().unzip();
+    let (volumes, mounts): (Vec<_>, Vec<_>) = volumes(recipe, work).into_iter().unzip();
     let template = recipe.template().cloned().unwrap_or_default();
     let pull_secret = |secret: crate::api::LocalReference| LocalObjectReference { name: secret.name };
     PodSpec {
@@ -84,6 +84,7 @@ fn args(recipe: &Recipe<'_>, work: &Work<'_>) -> Vec<String> {
         // First, since behind a lone -- of the command they would be names.
         Work::Command(command) => return spec.into_iter().chain(command.iter().cloned()).collect(),
         Work::Sweep => None,
+        Work::Look => Some("--look".into()),
         Work::Purge { shards } => Some(format!("--purge-shards={shards}")),
     };
     let mut args = vec!["sweeper".to_owned()];
@@ -107,7 +108,7 @@ fn env() -> Vec<EnvVar> {
     fields.into_iter().chain([state]).collect()
 }
 
-fn volumes(recipe: &Recipe<'_>) -> Vec<(Volume, VolumeMount)> {
+fn volumes(recipe: &Recipe<'_>, work: &Work<'_>) -> Vec<(Volume, VolumeMount)> {
     let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
         name: name.into(),
         mount_path: path.into(),
@@ -132,7 +133,7 @@ fn volumes(recipe: &Recipe<'_>) -> Vec<(Volume, VolumeMount)> {
         EmptyDirVolumeSource { size_limit: Some(Quantity(STATE_SIZE.into())), ..EmptyDirVolumeSource::default() };
     let state = Volume { name: "state".into(), empty_dir: Some(empty), ..Volume::default() };
     let mut volumes = vec![
-        (volume, mount("volume", VOLUME, !recipe.writes())),
+        (volume, mount("volume", VOLUME, !recipe.writes() || *work == Work::Look)),
         (spec, mount("spec", SPEC, true)),
         (state, mount("state", STATE, false)),
     ];

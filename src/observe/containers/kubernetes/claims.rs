@@ -55,7 +55,7 @@ pub(super) fn ids(claims: Vec<Result<Vec<SessionId>, String>>) -> Result<IdSet, 
 
 /// Whether no container of the pod can write any more. The kubelet says so by the phase; of a pod whose node was lost
 /// somebody else does, who cannot know.
-fn is_over(status: &PodStatus) -> bool {
+pub(super) fn is_over(status: &PodStatus) -> bool {
     let is_done = |container: &ContainerStatus| container.state.as_ref().is_none_or(|state| state.running.is_none());
     let orphaned = status.conditions.iter().flatten().any(|condition| {
         condition.type_ == "DisruptionTarget" && condition.reason.as_deref() == Some("DeletionByPodGC")
@@ -92,7 +92,8 @@ fn mounted(name: &str, pod: &Pod, volume: &str, pattern: &NamePattern) -> Result
     Ok(ids)
 }
 
-fn mounts(pod: &Pod) -> impl Iterator<Item = &VolumeMount> {
+/// All mounts of all containers of a pod.
+pub(super) fn mounts(pod: &Pod) -> impl Iterator<Item = &VolumeMount> {
     let spec = pod.spec.as_ref();
     let containers =
         spec.into_iter().flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));

@@ -6,6 +6,7 @@
 
 mod api;
 mod claims;
+mod mounts;
 mod serving;
 mod stops;
 mod watch;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
 pub use self::api::KubernetesApi;
+pub use self::mounts::Mounts;
 use self::serving::ServingPod;
 use self::watch::{Kept, Watched};
 use self::workloads::Workloads;

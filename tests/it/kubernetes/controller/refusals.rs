@@ -60,7 +60,7 @@ fn a_resource_that_may_not_be_swept_says_why_and_hides_no_other() {
     expect("foreign-rows", "SessionsNotAllowed", &["spec.sessions.sqlite.path: /mnt/db/sessions.db"]);
     expect("linked-rows", "SessionsNotAllowed", &["leads over a symlink"]);
     expect("endpoint", "EvidenceNotAllowed", &["--allow-evidence http=169.254.169.254:"]);
-    expect("claim", "InvalidSpec", &["spec.volume.persistentVolumeClaim", "use spec.volume.path"]);
+    expect("claim", "InvalidSpec", &["spec.volume.persistentVolumeClaim.claimName", "--job-image"]);
     expect("faulty", "InvalidSpec", &["spec.workspaces.pattern", "spec.schedule.cron"]);
 
     // The others are swept all the same; one that overlaps with an older one is not, until that is gone.

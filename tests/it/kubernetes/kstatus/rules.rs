@@ -9,13 +9,35 @@ use super::{Condition, LONGEST, Status};
 const REFUSALS: [&str; 5] =
     ["InvalidSpec", "VolumeNotAllowed", "SessionsNotAllowed", "EvidenceNotAllowed", "OverlappingVolume"];
 
-/// Whether a reason is one that docs/controller.md and docs/verdicts.md list for this condition.
+/// Why a Job cannot be made, does not start, or left no report.
+const OF_JOBS: [&str; 16] = [
+    "ApiServerUnavailable",
+    "ClaimNotFound",
+    "ClaimNotShared",
+    "NotPermitted",
+    "SweeperBadSpec",
+    "SweeperClaimNotBound",
+    "SweeperEvicted",
+    "SweeperFailed",
+    "SweeperImageNotPulled",
+    "SweeperMountFailed",
+    "SweeperNotCreated",
+    "SweeperNotScheduled",
+    "SweeperOutOfMemory",
+    "SweeperQuotaExceeded",
+    "SweeperRemoved",
+    "SweeperSecretMissing",
+];
+
+/// Whether a reason is one that docs/conditions.md and docs/verdicts.md list for this condition.
 fn is_known(kind: &str, status: &str, reason: &str) -> bool {
     let is_one_of = |reasons: &[&str]| reasons.contains(&reason);
     match (kind, status) {
         ("Ready", "True") => reason == "Swept",
         ("Ready", "False") => {
-            is_one_of(&["SourceUnavailable", "Stopped", "StepFailed", "SweepFailed"]) || is_one_of(&REFUSALS)
+            is_one_of(&["SourceUnavailable", "Stopped", "StepFailed", "SweepFailed"])
+                || is_one_of(&OF_JOBS)
+                || is_one_of(&REFUSALS)
         }
         ("SourcesAvailable", "True") => reason == "Complete",
         ("SourcesAvailable", "False") | ("BacklogDrained", "Unknown") => reason == "SourceUnavailable",

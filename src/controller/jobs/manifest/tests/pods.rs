@@ -10,11 +10,11 @@ fn a_sweep_is_told_what_to_do() {
     let expected = [
         "sweeper",
         "-f",
-        "/hygiene/spec/resource.json",
-        "--claim-mount=collab-efs=/hygiene/volume",
+        "/mnt/hygiene/spec/resource.json",
+        "--claim-mount=collab-efs=/mnt/hygiene/volume",
         "--cluster=prod",
-        "--secret=collab-db/url=file:/hygiene/secrets/collab-db/url",
-        "--config-map=rds-ca/ca.pem=file:/hygiene/config-maps/rds-ca/ca.pem",
+        "--secret=collab-db/url=file:/mnt/hygiene/secrets/collab-db/url",
+        "--config-map=rds-ca/ca.pem=file:/mnt/hygiene/config-maps/rds-ca/ca.pem",
         "--uid=0a1b",
         "--generation=7",
         "--lease=hygiene-system/hygiene",
@@ -28,7 +28,7 @@ fn a_sweep_is_told_what_to_do() {
     assert_eq!(fields[0]["valueFrom"]["fieldRef"]["fieldPath"], "metadata.name");
     assert_eq!(fields[1]["name"], "NODE_NAME");
     assert_eq!(fields[1]["valueFrom"]["fieldRef"]["fieldPath"], "spec.nodeName");
-    assert_eq!(*fields[2], json!({"name": "HYGIENE_STATE_DIR", "value": "/hygiene/state"}));
+    assert_eq!(*fields[2], json!({"name": "HYGIENE_STATE_DIR", "value": "/mnt/hygiene/state"}));
 
     let purge = made(&resource(|_| ()), Work::Purge { shards: 4 });
     let args = strings(&container_of(&purge)["args"]);
@@ -59,7 +59,7 @@ fn a_command_comes_after_what_it_is_about() {
     let command = ["explain", "--", "-odd$name"].map(String::from);
     let job = made(&resource(|_| ()), Work::Command(&command));
     let args = strings(&container_of(&job)["args"]);
-    assert_eq!(args[..2], ["-f", "/hygiene/spec/resource.json"]);
+    assert_eq!(args[..2], ["-f", "/mnt/hygiene/spec/resource.json"]);
     assert_eq!(args[args.len() - 3..], ["explain", "--", "-odd$$name"]);
     assert!(!args.iter().any(|arg| arg.starts_with("--uid") || arg.starts_with("--listen")));
     assert_eq!(container_of(&job)["ports"], Value::Null);
@@ -72,7 +72,7 @@ fn the_volume_is_read_only_unless_the_mode_is_enforce() {
         let resource = resource(|object| object["spec"]["mode"] = mode.into());
         for job in everything(&resource).iter().filter(|one| one["kind"] == "Job") {
             let mounts = container_of(job)["volumeMounts"].as_array().unwrap();
-            let expected = json!({"name": "volume", "mountPath": "/hygiene/volume", "readOnly": read_only});
+            let expected = json!({"name": "volume", "mountPath": "/mnt/hygiene/volume", "readOnly": read_only});
             assert_eq!(mounts[0], expected);
             assert!(mounts.iter().all(|mount| mount.get("subPath").is_none()), "the claim is mounted whole");
             let claim = json!({"name": "volume", "persistentVolumeClaim": {"claimName": "collab-efs"}});
@@ -103,7 +103,7 @@ fn values_of_secrets_are_files_and_nowhere_else() {
     }
 
     let file = super::resource(|object| {
-        object["spec"]["sessions"] = json!({"sqlite": {"path": "/hygiene/volume/s.db"}, "liveQuery": "select 1"});
+        object["spec"]["sessions"] = json!({"sqlite": {"path": "/mnt/hygiene/volume/s.db"}, "liveQuery": "select 1"});
     });
     let job = made(&file, Work::Sweep);
     assert_eq!(pod_of(&job)["volumes"].as_array().unwrap().len(), 3);

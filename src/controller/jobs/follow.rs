@@ -1,0 +1,217 @@
+//! A Job from its creation to its end: how far its pods are, what stands in their way, and what they said in the end. While the
+//! service is not well it stands still.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use serde::Deserialize;
+use url::Url;
+
+use super::calls::Calls;
+use super::run::{InJobs, failed, pending, unanswered};
+use super::trouble::{self, Trouble};
+use crate::admin;
+use crate::api::{JobPhase, JobStatus};
+use crate::plan::HoldReason;
+use crate::report::status::cut;
+use crate::service::{Failed, Wanted};
+use crate::sweeper::{JobReport, ShardReport};
+
+/// Time between two looks.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long the API server may say nothing of a Job before it is given up, and taken up again by the next sweep.
+const SILENCE: Duration = Duration::from_secs(120);
+/// How long a pod may take to tell how far it is.
+const ASK: Duration = Duration::from_secs(2);
+/// Longest message of a Job in status, in bytes: what the schema allows.
+const LONGEST: usize = 512;
+
+/// A Job that ended.
+pub(super) struct Followed {
+    pods: Vec<Pod>,
+    pub(super) status: JobStatus,
+}
+
+impl Followed {
+    /// What its pod said.
+    ///
+    /// # Errors
+    /// That it said nothing: what it did is not known.
+    pub(super) fn report(&self, uid: &str) -> Result<JobReport, Failed> {
+        let mut why = "its pod is gone, and left no report".to_owned();
+        for pod in &self.pods {
+            match last_words(pod).map(|words| JobReport::read(words, uid)) {
+                Some(Ok(report)) => return Ok(report),
+                Some(Err(said)) => why = said,
+                None => {}
+            }
+        }
+        let trouble = self.pods.iter().find_map(|pod| trouble::of_pod(pod, &[]));
+        let Trouble { reason, message } = trouble.unwrap_or(Trouble { reason: "SweeperFailed", message: why });
+        Err(Failed { job: Some(self.status.clone()), ..failed(reason, &message) })
+    }
+
+    /// What the shards of a purge said, the last of each.
+    pub(super) fn shards(&self, uid: &str) -> Vec<ShardReport> {
+        let mut shards = BTreeMap::new();
+        for pod in &self.pods {
+            let said = last_words(pod).and_then(|words| JobReport::read(words, uid).ok()).and_then(|said| said.shard);
+            if let Some(shard) = said {
+                shards.entry(index(pod)).or_insert(shard);
+            }
+        }
+        shards.into_values().collect()
+    }
+}
+
+fn index(pod: &Pod) -> Option<&String> {
+    pod.annotations().get("batch.kubernetes.io/job-completion-index")
+}
+
+/// What a pod's container said when it ended.
+fn last_words(pod: &Pod) -> Option<&str> {
+    let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
+    containers.first()?.state.as_ref()?.terminated.as_ref()?.message.as_deref()
+}
+
+/// Whether a Job is finished, and how.
+pub(super) fn is_finished(job: &Job) -> Option<JobPhase> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().filter(|one| one.status == "True").find_map(|one| match one.type_.as_str() {
+        "Complete" => Some(JobPhase::Succeeded),
+        "Failed" => Some(JobPhase::Failed),
+        _ => None,
+    })
+}
+
+/// What a pod tells of itself.
+#[derive(Deserialize)]
+struct Told {
+    working: Vec<admin::Step>,
+}
+
+/// Follows a Job to its end.
+pub(super) async fn follow(of: &InJobs, calls: &Calls, job: &Job, wanted: &Wanted<'_>) -> Result<Followed, Failed> {
+    let (name, uid) = (job.name_any(), job.uid().unwrap_or_default());
+    let mut status = pending(job);
+    let mut heard = tokio::time::Instant::now();
+    loop {
+        match look(of, calls, (&name, &uid), &mut status, wanted).await {
+            Ok(Some(pods)) => return Ok(Followed { pods, status }),
+            Ok(None) => heard = tokio::time::Instant::now(),
+            Err(Looked::Unanswered(error)) if heard.elapsed() < SILENCE => {
+                tracing::debug!(%error, job = name, "the Job cannot be looked at");
+            }
+            Err(Looked::Unanswered(error)) => return Err(unanswered("its Job cannot be looked at", &error)),
+            Err(Looked::Failed(failed)) => return Err(failed),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+enum Looked {
+    Unanswered(crate::cluster::Unanswered),
+    Failed(Failed),
+}
+
+impl From<crate::cluster::Unanswered> for Looked {
+    fn from(error: crate::cluster::Unanswered) -> Self {
+        Self::Unanswered(error)
+    }
+}
+
+/// Looks once; gives the pods of a Job that ended, the newest first.
+async fn look(
+    of: &InJobs,
+    calls: &Calls,
+    (name, uid): (&str, &str),
+    status: &mut JobStatus,
+    wanted: &Wanted<'_>,
+) -> Result<Option<Vec<Pod>>, Looked> {
+    let job = calls.job(name).await?.filter(|job| job.uid().as_deref() == Some(uid));
+    let Some(job) = job else {
+        let message =
+            format!("Job {name} was removed before it ended; what it did is not known, and the next sweep looks");
+        return Err(Looked::Failed(Failed { job: Some(status.clone()), ..failed("SweeperRemoved", &message) }));
+    };
+    let mut pods = calls.pods(name).await?;
+    pods.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp().map(|time| time.0)));
+    if let Some(phase) = is_finished(&job) {
+        status.phase = phase;
+        status.message = None;
+        return Ok(Some(pods));
+    }
+    let suspended = job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false);
+    let gate = of.gate(wanted).await;
+    if gate.is_err() != suspended {
+        calls.suspend(name, gate.is_err()).await?;
+    }
+    let trouble = stands_in_the_way(calls, &job, &pods).await?;
+    show(of, status, &pods).await;
+    match gate {
+        Err(why) => {
+            status.phase = JobPhase::Pending;
+            status.message = Some(cut(&format!("stands still while the service is not well: {why}"), LONGEST));
+            of.told.waits(Some(status), HoldReason::ServiceUnhealthy.word(), &why, of.now().0);
+        }
+        Ok(()) => {
+            if let Some(trouble) = &trouble {
+                status.message = Some(cut(&trouble.message, LONGEST));
+            }
+            of.told.works(status, trouble.as_ref().map(|one| (one.reason, one.message.as_str())));
+        }
+    }
+    Ok(None)
+}
+
+/// Why a pod does not run, or why there is none.
+async fn stands_in_the_way(calls: &Calls, job: &Job, pods: &[Pod]) -> Result<Option<Trouble>, Looked> {
+    let waits = |pod: &&Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Pending");
+    if let Some(pod) = pods.iter().find(waits) {
+        let events = calls.events(&pod.uid().unwrap_or_default()).await?;
+        return Ok(trouble::of_pod(pod, &events));
+    }
+    if pods.is_empty() {
+        let events = calls.events(&job.uid().unwrap_or_default()).await?;
+        return Ok(trouble::of_job(job, &events));
+    }
+    Ok(None)
+}
+
+/// Which pods are at work, and how far they are.
+async fn show(of: &InJobs, status: &mut JobStatus, pods: &[Pod]) {
+    let runs = |pod: &&Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+    let running: Vec<_> = pods.iter().filter(runs).collect();
+    status.phase = if running.is_empty() { JobPhase::Pending } else { JobPhase::Running };
+    let shown = running.first().copied().or(pods.first());
+    status.pod_name = shown.map(ResourceExt::name_any);
+    status.node_name = shown.and_then(|pod| pod.spec.as_ref()?.node_name.clone());
+    let port = of.shared.operator.listen_port;
+    let asked = running.iter().filter_map(|pod| address(pod, port)).map(|url| async move { ask(&url).await });
+    let steps: Vec<_> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
+    // A pod that cannot be asked says nothing; what was known stays.
+    let Some(step) = steps.first() else { return };
+    let mut removed = steps.iter().filter(|step| step.step == "purging").map(|step| step.done).sum();
+    removed = status.entries_removed.max(removed);
+    let message = match step.total {
+        Some(total) => format!("{}: {} of {total}", step.step, step.done),
+        None => format!("{}: {}", step.step, step.done),
+    };
+    if removed != status.entries_removed || status.message.as_ref() != Some(&message) {
+        status.progress_time = Some(of.now());
+    }
+    (status.entries_removed, status.message) = (removed, Some(message));
+}
+
+fn address(pod: &Pod, port: u16) -> Option<Url> {
+    let ip: std::net::IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
+    Url::parse(&format!("http://{}/status", std::net::SocketAddr::new(ip, port))).ok()
+}
+
+async fn ask(url: &Url) -> Option<admin::Step> {
+    let (200, body) = admin::fetch::get(url, ASK).await.ok()? else { return None };
+    serde_json::from_slice::<Told>(&body).ok()?.working.into_iter().next()
+}

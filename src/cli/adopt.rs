@@ -39,7 +39,7 @@ impl Adopt {
             complain("there is no terminal to ask on; look at the differences on one, or give --yes if it is meant");
             return Ok(Exit::Usage);
         }
-        let policies = run.policies()?;
+        let policies = run.policies().await?;
         let mut results = Results::new(run, &policies);
         for policy in &policies {
             let context = || run.context(policy, "adopt", self.lock.wait());

@@ -60,7 +60,7 @@ impl Dismiss {
 }
 
 async fn say(run: &Run, kind: AnswerKind, hash: PlanHash) -> Ended {
-    let policies = run.policies()?;
+    let policies = run.policies().await?;
     let [policy] = policies.as_slice() else {
         complain("-f holds several resources, and a plan is of one of them; give a spec with that one alone");
         return Ok(Exit::Usage);

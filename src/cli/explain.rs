@@ -40,7 +40,7 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) async fn run(self, run: &Run) -> Ended {
-        let policies = run.policies()?;
+        let policies = run.policies().await?;
         let name = EntryName::new(self.name);
         let mut results = Results::new(run, &policies);
         let (mut found, mut failed, mut known) = (false, false, Vec::new());

@@ -75,7 +75,7 @@ fn instant(text: &str) -> Result<Instant, String> {
 
 impl Journal {
     pub(super) async fn run(self, run: &Run) -> Ended {
-        let policies = run.policies()?;
+        let policies = run.policies().await?;
         let now = run.process.clock.now();
         let mut results = Results::new(run, &policies);
         for policy in &policies {

@@ -11,10 +11,12 @@ mod crd;
 mod exit;
 mod explain;
 mod healthcheck;
+mod job_manifest;
 mod journal;
 mod lines;
 mod log;
 mod man;
+mod objects;
 mod options;
 mod output;
 mod plan;
@@ -93,6 +95,7 @@ enum Command {
     Journal(journal::Journal),
     Purge(purge::Purge),
     Healthcheck(healthcheck::Healthcheck),
+    JobManifest(job_manifest::JobManifest),
     SelfTest(self_test::SelfTest),
     Crd(crd::Crd),
     Completions(completions::Completions),
@@ -119,6 +122,7 @@ impl Cli {
             Command::Journal(command) => run.block_on(command.run(&run)),
             Command::Purge(command) => command.run(&run),
             Command::Healthcheck(command) => run.block_on(command.run()),
+            Command::JobManifest(command) => run.block_on(command.run(&run)),
             Command::SelfTest(command) => run.block_on(command.run(&run)),
             Command::Crd(command) => command.run(&run),
             Command::Completions(command) => command.run(),

@@ -1,5 +1,6 @@
 //! Options that every command takes.
 
+use std::fmt;
 use std::path::{Component, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -18,9 +19,13 @@ const HEADING: &str = "Global options";
 /// Options that every command takes.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Global {
-    /// The spec: a file, `-` for standard input, or `env:VAR` for an environment variable
+    /// The spec: a file, `-` for standard input, `env:VAR` for an environment variable, or `NAMESPACE/NAME` for a
+    /// WorkspaceHygiene of a cluster
     ///
     /// May be given several times, and each may hold several documents. All of them are checked before anything runs.
+    /// NAMESPACE/NAME is read from the API server of KUBECONFIG, of ~/.kube/config or of the pod's ServiceAccount, where there
+    /// is no file with that name: ./NAMESPACE/NAME is always a file. Before each step it is asked for again, at most once a
+    /// second, and when it changed, was suspended or deleted, or does not answer, nothing more is done.
     #[arg(short, long = "file", value_name = "SPEC", global = true, help_heading = HEADING, value_hint = ValueHint::FilePath)]
     pub(super) file: Vec<String>,
 
@@ -85,6 +90,12 @@ pub(super) struct Global {
 pub(super) struct ClaimMount {
     pub(super) claim: String,
     pub(super) path: PathBuf,
+}
+
+impl fmt::Display for ClaimMount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.claim, self.path.display())
+    }
 }
 
 impl FromStr for ClaimMount {

@@ -53,7 +53,7 @@ async fn held(run: &Run, policies: &[Arc<Policy>]) -> Ended {
 
 impl Plan {
     pub(super) async fn run(self, run: &Run) -> Ended {
-        let policies = run.policies()?;
+        let policies = run.policies().await?;
         if self.held {
             return held(run, &policies).await;
         }

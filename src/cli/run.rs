@@ -13,6 +13,7 @@ use tracing::level_filters::LevelFilter;
 use super::bars::Bars;
 use super::exit::{Ended, Exit};
 use super::log::{Log, Logging};
+use super::objects::{self, Current};
 use super::options::{Global, LogFormat, Output};
 use super::output::{self, complain};
 use super::process::Process;
@@ -22,13 +23,13 @@ use crate::observe::aws::Aws;
 use crate::observe::containers::KubernetesApi;
 use crate::observe::efs::Efs;
 use crate::observe::{containers, sessions};
-use crate::orders::Fixed;
+use crate::orders::{Fixed, Orders};
 use crate::policy::{Claims, Policy, PolicyOptions, ResourceName};
 use crate::records::StateDir;
 use crate::report::plan::View;
 use crate::report::table::{Style, quoted};
 use crate::secrets::{SecretKind, Secrets};
-use crate::spec::{LoadOptions, Loaded, SpecFile, load};
+use crate::spec::{LoadOptions, Loaded, load};
 use crate::sweep::{Context, Settling, Sources, SweepError};
 
 /// Threads of the async runtime: it only waits for sources, all file-system work has threads of its own.
@@ -47,8 +48,8 @@ pub(super) struct Run {
     aws: Aws,
     /// The API server of a kubeconfig or of a pod, known when it is first asked.
     kubernetes: KubernetesApi,
-    /// The files that the resources were read from, by resource.
-    orders: OnceLock<BTreeMap<ResourceName, SpecFile>>,
+    /// Whether what the resources were read from is as it was, by resource.
+    orders: OnceLock<BTreeMap<ResourceName, Arc<dyn Orders>>>,
     /// What standard input held, where it was read already.
     stdin: Option<Vec<u8>>,
     _logging: Logging,
@@ -87,6 +88,7 @@ impl Run {
         let mut spec: Vec<_> = global.file.iter().map(|file| format!("-f {}", quoted(file))).collect();
         spec.extend(global.secret.iter().filter_map(|given| given.shown(SecretKind::Secret)));
         spec.extend(global.config_map.iter().filter_map(|given| given.shown(SecretKind::ConfigMap)));
+        spec.extend(global.claim_mount.iter().map(|mount| format!("--claim-mount {}", quoted(&mount.to_string()))));
         if global.unsafe_short_times {
             spec.push("--unsafe-short-times".into());
         }
@@ -142,13 +144,14 @@ impl Run {
     }
 
     /// The policies of [`Self::loaded`].
-    pub(super) fn policies(&self) -> Result<Vec<Arc<Policy>>, Exit> {
-        Ok(self.loaded()?.into_iter().map(|loaded| Arc::new(loaded.policy)).collect())
+    pub(super) async fn policies(&self) -> Result<Vec<Arc<Policy>>, Exit> {
+        Ok(self.loaded().await?.into_iter().map(|loaded| Arc::new(loaded.policy)).collect())
     }
 
     /// The resources of the specs. What is wrong with any of them is told here, all of it, before anything runs.
-    pub(super) fn loaded(&self) -> Result<Vec<Loaded>, Exit> {
+    pub(super) async fn loaded(&self) -> Result<Vec<Loaded>, Exit> {
         let mut options = LoadOptions::of_process(self.policy_options());
+        options.objects = objects::named(&self.global.file, &self.kubernetes).await;
         if let Some(stdin) = &self.stdin {
             options.stdin = Box::new(io::Cursor::new(stdin.clone()));
         }
@@ -158,9 +161,9 @@ impl Run {
                 Err(Exit::Usage)
             }
             Ok(loaded) => {
-                let file = |one: &Loaded| Some((one.policy.resource.clone(), one.file.clone()?));
+                let orders = self.orders_of(&loaded).await?;
                 // Read once in a run; a second reading would find the same resources.
-                self.orders.get_or_init(|| loaded.iter().filter_map(file).collect());
+                self.orders.get_or_init(|| orders);
                 let faults = self.secrets.faults().iter().cloned();
                 let missing: Vec<_> =
                     faults.chain(loaded.iter().flat_map(|one| self.secrets.missing(&one.policy))).collect();
@@ -175,6 +178,31 @@ impl Run {
                 Err(Exit::Usage)
             }
         }
+    }
+
+    /// Whether the resources stand as they are, for those that could change.
+    async fn orders_of(&self, loaded: &[Loaded]) -> Result<BTreeMap<ResourceName, Arc<dyn Orders>>, Exit> {
+        let mut orders: BTreeMap<_, Arc<dyn Orders>> = BTreeMap::new();
+        for one in loaded {
+            let name = &one.policy.resource;
+            if let Some(file) = &one.file {
+                orders.insert(name.clone(), Arc::new(file.clone()));
+            }
+            if let Some(version) = &one.object {
+                let current = Current::of(name, version.clone(), &self.kubernetes, &self.process.clock).await;
+                let current = current.map_err(|why| {
+                    complain(why);
+                    Exit::Failed
+                })?;
+                orders.insert(name.clone(), Arc::new(current));
+            }
+        }
+        Ok(orders)
+    }
+
+    /// The API server.
+    pub(super) fn kubernetes(&self) -> &KubernetesApi {
+        &self.kubernetes
     }
 
     /// The options that name the specs, as a shell takes them.
@@ -193,7 +221,7 @@ impl Run {
             command: format!("hygiene {command} {}/{}", policy.resource.namespace, policy.resource.name),
             lock,
             orders: match self.orders.get().and_then(|orders| orders.get(&policy.resource)) {
-                Some(file) => Arc::new(file.clone()),
+                Some(orders) => Arc::clone(orders),
                 None => Arc::new(Fixed),
             },
             settling: Settling::Wait,

@@ -11,6 +11,7 @@ use signal_hook::flag;
 
 use super::exit::{Ended, Exit};
 use super::lines::Lines;
+use super::output::complain;
 use super::run::Run;
 use super::serving::ServingOptions;
 use super::shown::{Shown, timed};
@@ -18,6 +19,7 @@ use crate::act::LockWait;
 use crate::admin::{Board, Metrics, Steps};
 use crate::policy::Policy;
 use crate::service::{Parts, Service, Specs};
+use crate::spec::object_name;
 use crate::stop::Stop;
 use crate::sweep::{Context, Sources};
 
@@ -58,6 +60,12 @@ enum MetricLines {
 
 impl RunService {
     pub(super) async fn run(self, run: Run) -> Ended {
+        if let Some(object) = run.global.file.iter().find(|file| object_name(file).is_some()) {
+            complain(format_args!(
+                "-f {object}: there is no such file, and the objects of a cluster are swept by `hygiene controller`"
+            ));
+            return Ok(Exit::Usage);
+        }
         let mut stdin = Vec::new();
         let run = match run.global.file.iter().any(|file| file == "-") {
             true => {
@@ -77,7 +85,7 @@ impl RunService {
             move |loaded| for_secrets.secrets_are_given(loaded),
         );
         // After the files were looked at: one that changes in between is then read again, and not taken for what was loaded.
-        let loaded = run.loaded()?;
+        let loaded = run.loaded().await?;
         let serving = self.serving.start()?;
         #[cfg(feature = "test-hooks")]
         tokio::spawn(blocked_when_asked());

@@ -28,7 +28,7 @@ pub(super) struct Status {}
 
 impl Status {
     pub(super) async fn run(self, run: &Run) -> Ended {
-        let policies = run.policies()?;
+        let policies = run.policies().await?;
         let mut results = Results::new(run, &policies);
         for policy in &policies {
             let context = run.context(policy, "status", LockWait::default());

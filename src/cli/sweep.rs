@@ -43,7 +43,7 @@ pub(super) struct Sweep {
 
 impl Sweep {
     pub(super) async fn run(self, run: &Run) -> Ended {
-        let policies = run.policies()?;
+        let policies = run.policies().await?;
         let mut results = Results::new(run, &policies);
         for policy in &policies {
             if run.stopped() {

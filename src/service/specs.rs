@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::orders::Orders;
 use crate::policy::PolicyOptions;
-use crate::spec::{LoadOptions, Loaded, load};
+use crate::spec::{LoadOptions, Loaded, Objects, load};
 
 /// Says whether specs may be used, or why not.
 type Accept = dyn Fn(&[Loaded]) -> Result<(), String> + Send + Sync;
@@ -65,7 +65,8 @@ impl Specs {
     fn read(&self) -> Result<Vec<Loaded>, String> {
         let env = |name: &str| std::env::var_os(name).and_then(|value| value.into_string().ok());
         let stdin = Box::new(Cursor::new(self.stdin.clone()));
-        let loaded = load(&self.args, LoadOptions { policy: (self.options)(), stdin, env: Box::new(env) });
+        let (policy, objects) = ((self.options)(), Objects::new());
+        let loaded = load(&self.args, LoadOptions { policy, stdin, env: Box::new(env), objects });
         let loaded = loaded.map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
         if loaded.is_empty() {
             return Err("-f: holds no resource".into());

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::fault::{Fault, shown, shown_text};
 use super::field::{self, Lines};
-use super::source::Source;
+use super::source::{Content, Source};
 use super::{cel, defaults, repair, schema, yaml};
 use crate::api::{self, WorkspaceHygiene};
 use crate::policy::{Policy, PolicyFault, PolicyOptions};
@@ -67,7 +67,11 @@ pub(super) struct Checked {
 
 /// The items of `source`, lists taken apart.
 pub(super) fn items(source: &Source, faults: &mut Vec<Fault>) -> Vec<Item> {
-    let documents = match yaml::parse(&source.text) {
+    let text = match &source.content {
+        Content::Text(text) => text,
+        Content::Object(object) => return vec![Item::alone(&source.name, object.clone())],
+    };
+    let documents = match yaml::parse(text) {
         Ok(documents) => documents,
         Err(fault) => {
             faults.push(Fault { line: fault.line, ..Fault::whole(&source.name, fault.message) });

@@ -7,22 +7,47 @@ use super::document::{self, Item};
 use super::{Fault, Loaded};
 use crate::policy::PolicyOptions;
 
+/// Which version of which object it was that was read. The spec of an object has another generation after each change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectVersion {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+}
+
+impl ObjectVersion {
+    /// That of an object.
+    pub fn of(object: &Value) -> Self {
+        let metadata = &object["metadata"];
+        let uid = metadata["uid"].as_str().unwrap_or_default().to_owned();
+        Self { uid, generation: metadata["generation"].as_i64().unwrap_or(0) }
+    }
+
+    /// A file's uid and generation are dropped; those of an object tell which spec a status is about.
+    pub(super) fn write(&self, loaded: &mut Loaded) {
+        loaded.resource.metadata.uid = Some(self.uid.clone());
+        loaded.resource.metadata.generation = Some(self.generation);
+        loaded.policy.generation = self.generation;
+    }
+}
+
 /// The resource and its policy, for `metadata.generation` of the object.
 ///
 /// # Errors
 /// All faults of the object.
 pub fn judge(object: Value, options: &PolicyOptions) -> Result<Loaded, Vec<Fault>> {
-    let generation = object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
+    let version = ObjectVersion::of(&object);
     let origin = "the object";
     let item = Item::alone(origin, object);
     let mut faults = Vec::new();
     let checked = document::check(&item, options, &mut faults);
     match (checked.resource, checked.policy) {
-        (Some(mut resource), Some(mut policy)) if faults.is_empty() => {
-            // A file's generation is dropped; that of an object tells which spec a status is about.
-            resource.metadata.generation = Some(generation);
-            policy.generation = generation;
-            Ok(Loaded { resource, policy, origin: origin.into(), file: None })
+        (Some(resource), Some(policy)) if faults.is_empty() => {
+            let mut loaded = Loaded { resource, policy, origin: origin.into(), file: None, object: None };
+            version.write(&mut loaded);
+            loaded.object = Some(version);
+            Ok(loaded)
         }
         _ => Err(faults),
     }
@@ -55,6 +80,8 @@ mod tests {
     fn an_object_keeps_its_generation_and_a_field_of_a_later_version_is_a_fault() {
         let loaded = judge(object(sound()), &PolicyOptions::default()).unwrap();
         assert_eq!((loaded.policy.generation, loaded.policy.resource.namespace.as_str()), (3, "team"));
+        assert_eq!(loaded.object, Some(ObjectVersion { uid: "u".into(), generation: 3 }));
+        assert_eq!(loaded.resource.metadata.uid.as_deref(), Some("u"));
         let mut later = sound();
         later["workspaces"]["guardOfTomorrow"] = "on".into();
         later["workspaces"]["minAge"] = "7d".into();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use workspace_hygiene::api;
 use workspace_hygiene::policy::PolicyOptions;
-use workspace_hygiene::spec::{self, Fault, LoadOptions, Loaded};
+use workspace_hygiene::spec::{self, Fault, LoadOptions, Loaded, Objects};
 
 pub mod anything;
 
@@ -39,6 +39,7 @@ pub fn load(args: &[&str], text: &str, short: bool) -> Result<Vec<Loaded>, Vec<F
         },
         stdin: Box::new(text.as_bytes()),
         env: Box::new(|name| (name == "SPEC").then(|| text.to_owned())),
+        objects: Objects::new(),
     };
     spec::load(&args.iter().map(ToString::to_string).collect::<Vec<_>>(), options)
 }

@@ -30,7 +30,7 @@ pub(super) struct List {
 
 impl List {
     pub(super) async fn run(self, run: &Run) -> Ended {
-        let policies = run.policies()?;
+        let policies = run.policies().await?;
         let mut results = Results::new(run, &policies);
         for policy in &policies {
             let now = run.process.clock.now();

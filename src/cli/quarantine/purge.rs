@@ -48,7 +48,7 @@ impl Purge {
             complain("a purge cannot be undone, and there is no terminal to ask on; give --yes if it is meant");
             return Ok(Exit::Usage);
         }
-        let policies = run.policies()?;
+        let policies = run.policies().await?;
         let meant = self.selection.find(&policies).await?;
         if !self.yes && meant.iter().any(|meant| !meant.entries.is_empty()) && !is_meant(run, &meant) {
             say("nothing was purged");

@@ -37,7 +37,7 @@ pub(super) struct Restore {
 
 impl Restore {
     pub(super) async fn run(self, run: &Run) -> Ended {
-        let policies = run.policies()?;
+        let policies = run.policies().await?;
         let meant = self.selection.find(&policies).await?;
         let pin = if self.no_pin { Pin::No } else { Pin::Yes };
         let mut results = Results::new(run, &policies);

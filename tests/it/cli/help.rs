@@ -2,7 +2,7 @@
 
 use super::hygiene;
 
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 16] = [
     &["plan"],
     &["sweep"],
     &["explain"],
@@ -12,6 +12,7 @@ const COMMANDS: [&[&str]; 15] = [
     &["quarantine", "purge"],
     &["journal"],
     &["healthcheck"],
+    &["job-manifest"],
     &["self-test"],
     &["self-test", "make"],
     &["self-test", "ask"],

@@ -2,6 +2,7 @@
 
 mod audit;
 mod cluster;
+mod commands;
 pub mod controller;
 mod defaults;
 mod definition;

@@ -67,7 +67,11 @@ impl KubernetesApi {
         }))
     }
 
-    async fn client(&self) -> Result<Client, String> {
+    /// The client.
+    ///
+    /// # Errors
+    /// Where there is no API server, or none that can be used.
+    pub(crate) async fn client(&self) -> Result<Client, String> {
         let made =
             self.0.client.get_or_try_init(|| async { cluster::connect(self.0.watch).await.map(|(client, _)| client) });
         made.await.cloned()

@@ -20,7 +20,7 @@ use workspace_hygiene::observe::{
 };
 use workspace_hygiene::policy::{Policy, PolicyOptions};
 use workspace_hygiene::records::{Approval, HeldPlan, Identity, OrphanKey, orphan_key};
-use workspace_hygiene::spec::{LoadOptions, load};
+use workspace_hygiene::spec::{LoadOptions, Objects, load};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -39,6 +39,7 @@ fn policy(parts: &str) -> Policy {
         policy: PolicyOptions { cluster: "live".into(), ..PolicyOptions::default() },
         stdin: Box::new(std::io::empty()),
         env: Box::new(move |name| (name == "SPEC").then(|| text.clone())),
+        objects: Objects::new(),
     };
     match load(&["env:SPEC".to_owned()], options) {
         Ok(mut loaded) => loaded.remove(0).policy,

@@ -63,6 +63,15 @@ pub(super) fn pending(mut status: WorkspaceHygieneStatus, generation: i64) -> Wo
     fitting(status)
 }
 
+/// The status of an object whose newest generation is known to be there, and was not swept yet.
+pub(super) fn unswept(mut status: WorkspaceHygieneStatus, generation: i64) -> WorkspaceHygieneStatus {
+    let message = "the first sweep of this generation is not over";
+    status.observed_generation = generation;
+    status.conditions.retain(|one| one.type_ != "Reconciling");
+    put(&mut status, condition(("Ready", "False"), "SweepPending", message, generation));
+    status
+}
+
 /// The status while a Job is at work: which one, how far it is, and what stands in its way.
 pub(super) fn working(
     mut status: WorkspaceHygieneStatus,
@@ -93,6 +102,8 @@ pub(super) fn waiting(
         plan_hash: None,
         directories: None,
     });
+    // Of a generation that is observed: a new one may have been swept before only as an older one.
+    let generation = status.observed_generation.min(generation);
     put(&mut status, condition(("DeletionAllowed", "False"), reason, &cut(message, SHORT_MESSAGE), generation));
     fitting(status)
 }

@@ -81,7 +81,9 @@ pub(super) fn working(
 ) -> WorkspaceHygieneStatus {
     status.job = Some(job.clone());
     if let Some((reason, message)) = trouble {
-        put(&mut status, condition(("Ready", "False"), reason, &cut(message, SHORT_MESSAGE), generation));
+        status.observed_generation = generation;
+        // The way out comes last.
+        put(&mut status, condition(("Ready", "False"), reason, &cut(message, LONGEST_MESSAGE), generation));
     }
     fitting(status)
 }
@@ -93,6 +95,7 @@ pub(super) fn waiting(
     (reason, message): (&str, &str),
     since: Timestamp,
 ) -> WorkspaceHygieneStatus {
+    status.observed_generation = generation;
     let known = status.hold.take().filter(|hold| hold.reason == reason).and_then(|hold| hold.since);
     status.hold = Some(HoldStatus {
         kind: HoldKind::Gate,

@@ -132,6 +132,10 @@ impl Work {
             }
             if context.clock.now() >= due && !self.stop.requested() {
                 let again = Box::pin(self.sweep(&mut next_restore)).await;
+                if self.stop.requested() && self.ended.is_none() {
+                    // Nothing came of it that could be told.
+                    return;
+                }
                 if self.wiring.elsewhere.is_some() && self.stop.requested() {
                     // It left no report, and whoever follows says what is so.
                     return;

@@ -156,7 +156,7 @@ fn the_command_does_in_the_pod_what_it_does_by_hand() {
     fs::rename(world.root(), folder.join("volume/data/workspaces")).unwrap();
     let here = format!("{}/", folder.display());
     let args = strings(&job["spec"]["template"]["spec"]["containers"][0]["args"]);
-    let args: Vec<_> = args.iter().map(|arg| arg.replace("/hygiene/", &here)).collect();
+    let args: Vec<_> = args.iter().map(|arg| arg.replace("/mnt/hygiene/", &here)).collect();
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     let nowhere = std::path::Path::new("/nonexistent/kubeconfig");
     let ran: Ran = command(nowhere, &args).output().unwrap().into();

@@ -81,7 +81,6 @@ pub(super) fn working(
 ) -> WorkspaceHygieneStatus {
     status.job = Some(job.clone());
     if let Some((reason, message)) = trouble {
-        status.observed_generation = generation;
         // The way out comes last.
         put(&mut status, condition(("Ready", "False"), reason, &cut(message, LONGEST_MESSAGE), generation));
     }
@@ -95,7 +94,6 @@ pub(super) fn waiting(
     (reason, message): (&str, &str),
     since: Timestamp,
 ) -> WorkspaceHygieneStatus {
-    status.observed_generation = generation;
     let known = status.hold.take().filter(|hold| hold.reason == reason).and_then(|hold| hold.since);
     status.hold = Some(HoldStatus {
         kind: HoldKind::Gate,

@@ -2,12 +2,15 @@
 
 use async_trait::async_trait;
 
-use crate::api::JobStatus;
+use crate::api::{JobPhase, JobStatus};
 use crate::policy::Policy;
 use crate::report::outcome::Outcome;
-use crate::report::status::LastState;
+use crate::report::status::{LastState, cut};
 use crate::stop::Stop;
 use crate::sweep::Sources;
+
+/// Longest message of a Job in status, in bytes: what the schema allows.
+const LONGEST: usize = 512;
 
 /// Where the sweeps of a resource run whose volume this process cannot reach. What is needed again is put back by the next sweep.
 #[async_trait]
@@ -57,4 +60,13 @@ pub struct Failed {
     pub message: String,
     /// The Job in question.
     pub job: Option<JobStatus>,
+}
+
+impl Failed {
+    /// The Job in question, that is followed no more: what it said before is over.
+    pub fn ended(self) -> Option<JobStatus> {
+        let job = self.job?;
+        let phase = if job.phase == JobPhase::Succeeded { job.phase } else { JobPhase::Failed };
+        Some(JobStatus { phase, message: Some(cut(&self.message, LONGEST)), ..job })
+    }
 }

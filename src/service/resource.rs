@@ -136,10 +136,6 @@ impl Work {
                     // Nothing came of it that could be told.
                     return;
                 }
-                if self.wiring.elsewhere.is_some() && self.stop.requested() {
-                    // It left no report, and whoever follows says what is so.
-                    return;
-                }
                 let now = context.clock.now();
                 let mut state = self.ended.take().unwrap_or_else(|| self.state.get());
                 due = if again { now } else { self.next(&state, due, now) };
@@ -283,7 +279,7 @@ impl Work {
             Err(failed) => {
                 self.failed(failed.reason, &failed.message);
                 if let Some(state) = &mut self.ended {
-                    state.status.job = failed.job;
+                    state.status.job = failed.ended();
                 }
                 false
             }

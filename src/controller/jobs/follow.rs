@@ -140,6 +140,8 @@ async fn look(
     let mut pods = calls.pods(name).await?;
     pods.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp().map(|time| time.0)));
     if let Some(phase) = is_finished(&job) {
+        // One that was done before anybody looked ran somewhere too.
+        name_pod(status, pods.first());
         status.phase = phase;
         status.message = None;
         return Ok(Some(pods));
@@ -187,8 +189,7 @@ async fn show(of: &InJobs, status: &mut JobStatus, pods: &[Pod]) {
     let running: Vec<_> = pods.iter().filter(runs).collect();
     status.phase = if running.is_empty() { JobPhase::Pending } else { JobPhase::Running };
     let shown = running.first().copied().or(pods.first());
-    status.pod_name = shown.map(ResourceExt::name_any);
-    status.node_name = shown.and_then(|pod| pod.spec.as_ref()?.node_name.clone());
+    name_pod(status, shown);
     let port = of.shared.operator.listen_port;
     let asked = running.iter().filter_map(|pod| address(pod, port)).map(|url| async move { ask(&url).await });
     let steps: Vec<_> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
@@ -204,6 +205,11 @@ async fn show(of: &InJobs, status: &mut JobStatus, pods: &[Pod]) {
         status.progress_time = Some(of.now());
     }
     (status.entries_removed, status.message) = (removed, Some(message));
+}
+
+fn name_pod(status: &mut JobStatus, pod: Option<&Pod>) {
+    status.pod_name = pod.map(ResourceExt::name_any);
+    status.node_name = pod.and_then(|pod| pod.spec.as_ref()?.node_name.clone());
 }
 
 fn address(pod: &Pod, port: u16) -> Option<Url> {

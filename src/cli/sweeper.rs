@@ -101,7 +101,7 @@ impl FromStr for Lease {
 impl Sweeper {
     pub(super) async fn run(self, run: Run) -> Ended {
         let blank = JobReport { uid: self.uid.clone(), generation: self.generation, ..JobReport::default() };
-        let policies = run.policies()?;
+        let policies = run.policies().await?;
         let [policy] = policies.as_slice() else {
             complain("-f holds several resources; a sweeper is of one");
             return Ok(Exit::Usage);

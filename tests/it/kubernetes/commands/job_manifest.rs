@@ -104,7 +104,7 @@ fn the_claim_is_read_only_unless_the_mode_is_enforce() {
         let namespace = resource("collab", json!({"mode": mode}));
         let (_, job) = made(&namespace, "collab", &["--", "quarantine", "list"]);
         let mount = &job["spec"]["template"]["spec"]["containers"][0]["volumeMounts"][0];
-        assert_eq!(*mount, json!({"name": "volume", "mountPath": "/hygiene/volume", "readOnly": read_only}));
+        assert_eq!(*mount, json!({"name": "volume", "mountPath": "/mnt/hygiene/volume", "readOnly": read_only}));
     }
 }
 
@@ -116,10 +116,10 @@ fn the_pod_is_told_what_the_command_line_was_told() {
     let pod = &job["spec"]["template"]["spec"];
     let expected = [
         "-f",
-        "/hygiene/spec/resource.json",
-        "--claim-mount=collab-efs=/hygiene/volume",
+        "/mnt/hygiene/spec/resource.json",
+        "--claim-mount=collab-efs=/mnt/hygiene/volume",
         "--cluster=prod",
-        "--secret=collab-db/url=file:/hygiene/secrets/collab-db/url",
+        "--secret=collab-db/url=file:/mnt/hygiene/secrets/collab-db/url",
         "--unsafe-short-times",
         "--log-level=debug",
         "sweep",
@@ -156,7 +156,7 @@ fn the_command_does_in_the_pod_what_it_does_by_hand() {
     fs::rename(world.root(), folder.join("volume/data/workspaces")).unwrap();
     let here = format!("{}/", folder.display());
     let args = strings(&job["spec"]["template"]["spec"]["containers"][0]["args"]);
-    let args: Vec<_> = args.iter().map(|arg| arg.replace("/hygiene/", &here)).collect();
+    let args: Vec<_> = args.iter().map(|arg| arg.replace("/mnt/hygiene/", &here)).collect();
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     let nowhere = std::path::Path::new("/nonexistent/kubeconfig");
     let ran: Ran = command(nowhere, &args).output().unwrap().into();

@@ -138,7 +138,7 @@ fn no_key_that_a_spec_can_name_is_forgotten() {
         let option = |key: &crate::secrets::SecretKey| {
             let folder = if key.kind == crate::secrets::SecretKind::Secret { "secrets" } else { "config-maps" };
             let (option, name, key) = (key.kind.option(), &key.name, &key.key);
-            format!("{option}={name}/{key}=file:/hygiene/{folder}/{name}/{key}")
+            format!("{option}={name}/{key}=file:/mnt/hygiene/{folder}/{name}/{key}")
         };
         let job = made(&loaded.resource, Work::Sweep);
         let given = strings(&container_of(&job)["args"]);

@@ -8,6 +8,7 @@ mod fuse;
 #[allow(dead_code)] // not all of it is measured here
 #[path = "../scale/measure.rs"]
 mod measure;
+mod shards;
 mod trees;
 
 use std::fs;
@@ -108,10 +109,12 @@ const LOCAL: &str = "local";
 /// What others feel of a purge.
 const NEIGHBOUR: &str = "neighbour";
 const TIMER: &str = "timer";
+/// What several shards gain.
+const MOUNTS: &str = "shards";
 
 /// The names of all cases.
 fn names() -> Vec<&'static str> {
-    CASES.iter().map(|case| case.name).chain([EXT4, NEIGHBOUR, TIMER]).collect()
+    CASES.iter().map(|case| case.name).chain([EXT4, NEIGHBOUR, TIMER, MOUNTS]).collect()
 }
 
 const OURS: &str = "hygiene";
@@ -228,6 +231,9 @@ fn main() -> Result<()> {
     }
     if is_wanted(TIMER) {
         beside::timer(&options.dir, options.workers, options.rounds)?;
+    }
+    if is_wanted(MOUNTS) {
+        shards::compare(&options.dir, options.workers, options.rounds)?;
     }
     Ok(())
 }

@@ -63,6 +63,15 @@ pub(super) fn pending(mut status: WorkspaceHygieneStatus, generation: i64) -> Wo
     fitting(status)
 }
 
+/// The status of an object whose newest generation is known to be there, and was not swept yet.
+pub(super) fn unswept(mut status: WorkspaceHygieneStatus, generation: i64) -> WorkspaceHygieneStatus {
+    let message = "the first sweep of this generation is not over";
+    status.observed_generation = generation;
+    status.conditions.retain(|one| one.type_ != "Reconciling");
+    put(&mut status, condition(("Ready", "False"), "SweepPending", message, generation));
+    status
+}
+
 /// The status while a Job is at work: which one, how far it is, and what stands in its way.
 pub(super) fn working(
     mut status: WorkspaceHygieneStatus,
@@ -72,7 +81,9 @@ pub(super) fn working(
 ) -> WorkspaceHygieneStatus {
     status.job = Some(job.clone());
     if let Some((reason, message)) = trouble {
-        put(&mut status, condition(("Ready", "False"), reason, &cut(message, SHORT_MESSAGE), generation));
+        status.observed_generation = generation;
+        // The way out comes last.
+        put(&mut status, condition(("Ready", "False"), reason, &cut(message, LONGEST_MESSAGE), generation));
     }
     fitting(status)
 }
@@ -84,6 +95,7 @@ pub(super) fn waiting(
     (reason, message): (&str, &str),
     since: Timestamp,
 ) -> WorkspaceHygieneStatus {
+    status.observed_generation = generation;
     let known = status.hold.take().filter(|hold| hold.reason == reason).and_then(|hold| hold.since);
     status.hold = Some(HoldStatus {
         kind: HoldKind::Gate,
@@ -93,6 +105,8 @@ pub(super) fn waiting(
         plan_hash: None,
         directories: None,
     });
+    // Of a generation that is observed: a new one may have been swept before only as an older one.
+    let generation = status.observed_generation.min(generation);
     put(&mut status, condition(("DeletionAllowed", "False"), reason, &cut(message, SHORT_MESSAGE), generation));
     fitting(status)
 }

@@ -48,6 +48,16 @@ struct State {
     handled: Option<String>,
 }
 
+impl State {
+    /// Something is to be told about the generation that is swept, before it was swept once.
+    fn observe(&mut self) {
+        let status = self.status.get();
+        if status.observed_generation != self.generation {
+            self.status = Arc::new(Packed::new(&compose::unswept(status, self.generation)));
+        }
+    }
+}
+
 impl Told {
     /// What is known from the object itself.
     pub(super) fn new(
@@ -135,7 +145,10 @@ impl Told {
 
     /// A Job is at work, or something stands in its way: reason and message.
     pub(super) fn works(&self, job: &JobStatus, trouble: Option<(&str, &str)>) {
-        let state = self.state();
+        let mut state = self.state();
+        if trouble.is_some() {
+            state.observe();
+        }
         let status = compose::working(state.status.get(), state.generation, job, trouble);
         self.publish_as(&state, Arc::new(Packed::new(&status)));
     }
@@ -143,6 +156,10 @@ impl Told {
     /// A gate keeps the next sweep waiting.
     pub(super) fn waits(&self, job: Option<&JobStatus>, reason: &str, message: &str, now: Timestamp) {
         let mut state = self.state();
+        // Of an object that was swept before, Ready still speaks of that: a gate is no reason not to be.
+        if state.status.get().observed_generation < 0 {
+            state.observe();
+        }
         let mut status = compose::waiting(state.status.get(), state.generation, (reason, message), now);
         // Since when it holds is remembered.
         state.status = Arc::new(Packed::new(&status));
@@ -226,6 +243,68 @@ mod tests {
         fn swept(&self, _: &Policy, _: &Outcome, _: &LastState, _: Duration) {}
         fn failed(&self, _: &Policy, _: &str, _: &LastState) {}
         fn due(&self, _: &Policy, _: &LastState) {}
+    }
+
+    /// What is told, and the status that was written last.
+    fn writing() -> (Told, watch::Receiver<Wanted>) {
+        let name = ResourceName { namespace: "team".into(), name: "collab".into() };
+        let (post, _posted) = mpsc::channel(1);
+        let (write, written) = watch::channel(None);
+        let events = Events::new(post, &name, "uid");
+        let told = Told::new(name, WorkspaceHygieneStatus::default(), Arc::new(Nobody), events, write);
+        told.begin(&Term::unlimited());
+        (told, written)
+    }
+
+    fn conditions(written: &watch::Receiver<Wanted>) -> (i64, Vec<(String, String, String, Option<i64>)>) {
+        let status = written.borrow().clone().unwrap().status.get();
+        let of = |one: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
+            (one.type_.clone(), one.status.clone(), one.reason.clone(), one.observed_generation)
+        };
+        (status.observed_generation, status.conditions.iter().map(of).collect())
+    }
+
+    fn job() -> JobStatus {
+        JobStatus {
+            name: "hygiene-collab-1".into(),
+            pod_name: None,
+            node_name: None,
+            phase: crate::api::JobPhase::Pending,
+            entries_removed: 0,
+            progress_time: None,
+            message: None,
+        }
+    }
+
+    fn one(kind: &str, status: &str, reason: &str, generation: i64) -> (String, String, String, Option<i64>) {
+        (kind.into(), status.into(), reason.into(), Some(generation))
+    }
+
+    #[test]
+    fn what_stands_in_the_way_of_a_first_sweep_is_told_of_a_generation_that_is_observed() {
+        let (told, written) = writing();
+        told.pending(3);
+        told.works(&job(), None);
+        assert_eq!(conditions(&written), (-1, vec![one("Reconciling", "True", "SweepPending", 3)]));
+        told.works(&job(), Some(("SweeperNotScheduled", "no node")));
+        assert_eq!(conditions(&written), (3, vec![one("Ready", "False", "SweeperNotScheduled", 3)]));
+        // What was observed once stays so.
+        told.works(&job(), None);
+        assert_eq!(conditions(&written), (3, vec![one("Ready", "False", "SweepPending", 3)]));
+    }
+
+    #[test]
+    fn a_gate_before_the_first_sweep_of_a_generation_leaves_what_is_known_of_the_one_before() {
+        let (told, written) = writing();
+        told.pending(1);
+        told.waits(None, "ServiceUnhealthy", "a pod is not ready", Timestamp::UNIX_EPOCH);
+        let first = [one("Ready", "False", "SweepPending", 1), one("DeletionAllowed", "False", "ServiceUnhealthy", 1)];
+        assert_eq!(conditions(&written), (1, first.to_vec()));
+
+        told.pending(2);
+        told.waits(Some(&job()), "ServiceUnhealthy", "a pod is not ready", Timestamp::UNIX_EPOCH);
+        let second = [&first[..], &[one("Reconciling", "True", "SweepPending", 2)]].concat();
+        assert_eq!(conditions(&written), (1, second));
     }
 
     fn handled(request: &str) -> WorkspaceHygieneStatus {

@@ -132,6 +132,14 @@ impl Work {
             }
             if context.clock.now() >= due && !self.stop.requested() {
                 let again = Box::pin(self.sweep(&mut next_restore)).await;
+                if self.stop.requested() && self.ended.is_none() {
+                    // Nothing came of it that could be told.
+                    return;
+                }
+                if self.wiring.elsewhere.is_some() && self.stop.requested() {
+                    // It left no report, and whoever follows says what is so.
+                    return;
+                }
                 let now = context.clock.now();
                 let mut state = self.ended.take().unwrap_or_else(|| self.state.get());
                 due = if again { now } else { self.next(&state, due, now) };
@@ -267,7 +275,6 @@ impl Work {
         let (before, sources, stop) = (self.state.get(), self.sources.clone(), self.stop.clone());
         let wanted = Wanted { policy: &self.policy, before: &before, only_look, sources: &sources, stop: &stop };
         match elsewhere.sweep(wanted).await {
-            // Whoever follows says what is so.
             _ if stop.requested() => false,
             Ok(done) => {
                 self.swept(&done.outcome, done.state, only_look, begun.elapsed());

@@ -20,7 +20,7 @@ use crate::observe::containers::Look;
 use crate::observe::efs::mount_of;
 use crate::observe::volume::{
     Hands, Hygiene, VolumeError, WORKSPACE, Walk, list, missing_on_root, quarantine_entries, read_root, root_activity,
-    run_in_order, walk,
+    run_in_order, unreadable_root, walk,
 };
 use crate::observe::{
     Health, History, IdSet, Inspection, LiveSample, Reading, Snapshot, Volume, WalkOutcome, sessions,
@@ -55,7 +55,7 @@ pub(super) struct Volumes<'a> {
 
 /// Opens the volume for reading only, observes and plans.
 pub(super) fn read_only(policy: &Policy, sources: &Sources, context: &Context, handle: &Handle) -> Observed {
-    let root = open_root(policy).map_err(|e| e.to_string());
+    let root = open_root(policy).map_err(|error| unreadable_root(&error, policy));
     let hygiene = match &root {
         Ok(root) => Hygiene::open(root, &policy.root).map_err(|e: VolumeError| e.to_string()),
         Err(_) => Ok(None),
@@ -140,7 +140,7 @@ fn listing(policy: &Policy, seen: &Volumes<'_>) -> Reading<Volume> {
         volume.root = own.inode;
         volume.entries = list(root).map_err(text)?;
         if policy.mode == Mode::Enforce {
-            volume.missing_right = missing_on_root(root, &policy.root).map_err(text)?;
+            volume.missing_right = missing_on_root(root, policy).map_err(text)?;
         }
         if let Some(hygiene) = hygiene {
             let none = Ledger::default();

@@ -21,4 +21,4 @@ cc -O -static -o "$work/pause" "$work/pause.c"
 printf 'FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT ["/pause"]\n' >"$work/Containerfile"
 store="--root $work/store --runroot $work/run --storage-driver vfs"
 buildah $store build --quiet --isolation chroot --pull-never --format oci --file "$work/Containerfile" --tag local/pause:1 "$work" >/dev/null
-buildah $store push --quiet local/pause:1 "oci-archive:$file:pause"
+buildah $store push --quiet local/pause:1 "oci-archive:$file"

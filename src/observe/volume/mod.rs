@@ -10,7 +10,7 @@ mod walk;
 pub use hygiene::{ENTRY, Hygiene, LOCK, SHARDS, VolumeError, WORKSPACE};
 pub use list::{list, quarantine_entries};
 pub use ordered::run_in_order;
-pub use rights::missing_on_root;
+pub use rights::{missing_on_root, unreadable_root};
 pub use roots::{KEEP_FILE, read_keep_file, read_root, root_activity};
 pub use walk::{Hands, Walk, walk};
 

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use jiff::Timestamp;
 
-use super::rights::missing_on;
+use super::rights::{missing_on, unreadable};
 
 use crate::fsio::{Dir, FsError, Kind};
 use crate::names::EntryName;
@@ -32,11 +32,12 @@ fn facts(root: &Dir, name: &OsStr, policy: &Policy) -> Result<DirectoryFacts, St
     let keep_file = if mount_point {
         KeepFileState::Absent
     } else {
-        read_keep_file(&root.open_dir(name).map_err(text)?, policy).map_err(text)?
+        let dir = root.open_dir(name).map_err(|error| unreadable(&error, &facts, policy))?;
+        read_keep_file(&dir, policy).map_err(text)?
     };
     // In mode Report nothing is moved, and whoever looks need not be who moves.
     let asked = policy.mode == Mode::Enforce && !mount_point;
-    let immovable = if asked { missing_on(root, name, &facts).map_err(text)? } else { None };
+    let immovable = if asked { missing_on(root, name, &facts, policy).map_err(text)? } else { None };
     Ok(DirectoryFacts {
         inode: facts.inode,
         device: facts.device,

@@ -75,6 +75,42 @@ fn another_users_directory_is_named_before_anything_is_moved() {
     }
 }
 
+/// A world whose volume is on a claim, which is mounted where the root is.
+fn on_a_claim(n: u32) -> (World, String) {
+    let mut world = fresh(n);
+    world.part("volume", "{persistentVolumeClaim: {claimName: efs}}");
+    let mount = format!("efs={}", world.root().display());
+    (world, mount)
+}
+
+/// The user of whoever made the workspaces.
+const OWNER: u32 = 4_711;
+
+#[test]
+fn a_sweeper_of_a_claim_is_told_which_user_to_run_as() {
+    let (world, mount) = on_a_claim(3);
+    chown(world.root(), Some(NOBODY), Some(NOBODY)).unwrap();
+    give(&world.root().join(id(1)), OWNER);
+    give(&world.root().join(id(2)), OWNER);
+    // One that may not even be read.
+    fs::set_permissions(world.root().join(id(2)), Permissions::from_mode(0o700)).unwrap();
+    let way_out = "belongs to user 4711 with mode ";
+    for (n, mode) in [(1, "0755"), (2, "0700")] {
+        let explained = as_nobody(&world, &["--claim-mount", &mount, "explain", &id(n)]).to_string();
+        let said =
+            format!("{way_out}{mode}, and this is user 65534; set spec.job.template.securityContext.runAsUser: 4711");
+        assert!(explained.contains(&said), "{explained}");
+    }
+    chown(world.root(), Some(OWNER), Some(OWNER)).unwrap();
+    let message = |report: &Value| report["held"]["message"].as_str().unwrap_or_default().to_owned();
+    let held = message(&as_nobody(&world, &["--claim-mount", &mount, "plan"]));
+    assert!(held.contains("set spec.job.template.securityContext.runAsUser: 4711"), "{held}");
+    fs::set_permissions(world.root(), Permissions::from_mode(0o700)).unwrap();
+    let held = message(&as_nobody(&world, &["--claim-mount", &mount, "plan"]));
+    assert!(held.contains("cannot be read: it belongs to user 4711 with mode 0700"), "{held}");
+    assert!(held.contains("set spec.job.template.securityContext.runAsUser: 4711"), "{held}");
+}
+
 #[test]
 fn a_sticky_root_needs_the_owner() {
     let world = fresh(1);

@@ -197,7 +197,7 @@ impl<'a> Seen<'a> {
             return Some(Trouble::new("SweeperNotScheduled", &what, said, way_out));
         }
         let (claim, namespace) = (self.claim(), self.namespace);
-        let way_out = match said.contains("not found") {
+        let way_out = match said.contains(&format!("\"{claim}\" not found")) {
             true => "create it, or correct spec.volume.persistentVolumeClaim.claimName".to_owned(),
             false => format!("`kubectl -n {namespace} describe pvc {claim}` says what it waits for"),
         };

@@ -113,6 +113,10 @@ fn a_claim_that_does_not_bind_and_a_pod_that_no_node_takes() {
                    available: 3 Preemption is not helpful for scheduling.";
     let message = told(unscheduled(unbound), "SweeperClaimNotBound");
     assert!(message.contains("scheduling; `kubectl -n team describe pvc collab-efs` says"), "{message}");
+    // As Kubernetes 1.37 says it, of another thing that it did not find.
+    let unbound = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found";
+    let message = told(unscheduled(unbound), "SweeperClaimNotBound");
+    assert!(message.ends_with("describe pvc collab-efs` says what it waits for"), "{message}");
     let full = "0/3 nodes are available: 3 Insufficient memory.";
     let message = told(unscheduled(full), "SweeperNotScheduled");
     assert!(message.contains("Insufficient memory; change nodeSelector, tolerations or resources"), "{message}");

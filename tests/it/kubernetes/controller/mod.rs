@@ -16,6 +16,7 @@ mod rights;
 mod secrets;
 mod self_test;
 mod trouble;
+mod turns;
 mod whole_life;
 
 use std::sync::OnceLock;

@@ -35,7 +35,7 @@ fn is_known(kind: &str, status: &str, reason: &str) -> bool {
     match (kind, status) {
         ("Ready", "True") => reason == "Swept",
         ("Ready", "False") => {
-            is_one_of(&["SourceUnavailable", "Stopped", "StepFailed", "SweepFailed"])
+            is_one_of(&["SourceUnavailable", "Stopped", "StepFailed", "SweepFailed", "SweepPending"])
                 || is_one_of(&OF_JOBS)
                 || is_one_of(&REFUSALS)
         }

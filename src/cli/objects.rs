@@ -52,7 +52,7 @@ fn unreadable(name: &ResourceName, error: &Unanswered) -> String {
     let ResourceName { namespace, name } = name;
     match error.code() {
         // Where there is no definition the answer names no object.
-        Some(404) if !error.to_string().contains(name.as_str()) => {
+        Some(404) if !error.to_string().contains(&format!("\"{name}\"")) => {
             "that cluster knows no WorkspaceHygiene; `hygiene crd | kubectl apply --server-side -f -` makes it known"
                 .into()
         }

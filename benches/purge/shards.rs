@@ -213,7 +213,7 @@ fn condemn(policy: &Policy, root: &Path) -> Result<()> {
 }
 
 /// Makes one tree; its inode, and how many entries it has.
-fn tree(folder: &PathBuf) -> Result<(u64, u64)> {
+fn tree(folder: &Path) -> Result<(u64, u64)> {
     let entries = Shape::Packages(FILES).make(&folder.join(WORKSPACE))?;
     let inode = Dir::open_root(folder)?.facts(WORKSPACE.as_ref())?.inode;
     Ok((inode, entries))

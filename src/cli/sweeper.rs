@@ -108,7 +108,7 @@ impl Sweeper {
         };
         let policy = Arc::new(Policy { generation: self.generation, ..(**policy).clone() });
         let serving = self.admin.start()?;
-        serving.board.expect(&[policy.resource.clone()]);
+        serving.board.expect(std::slice::from_ref(&policy.resource));
         serving.board.loaded();
         let worked = self.work(&run, &serving, &policy, blank.clone()).await;
         serving.board.tried(&policy.resource);

@@ -256,7 +256,10 @@ mod tests {
         (told, written)
     }
 
-    fn conditions(written: &watch::Receiver<Wanted>) -> (i64, Vec<(String, String, String, Option<i64>)>) {
+    /// Kind, status, reason and generation of a condition.
+    type Shown = (String, String, String, Option<i64>);
+
+    fn conditions(written: &watch::Receiver<Wanted>) -> (i64, Vec<Shown>) {
         let status = written.borrow().clone().unwrap().status.get();
         let of = |one: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
             (one.type_.clone(), one.status.clone(), one.reason.clone(), one.observed_generation)

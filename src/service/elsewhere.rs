@@ -59,13 +59,13 @@ pub struct Failed {
     /// What happened, and the way out.
     pub message: String,
     /// The Job in question.
-    pub job: Option<JobStatus>,
+    pub job: Option<Box<JobStatus>>,
 }
 
 impl Failed {
     /// The Job in question, that is followed no more: what it said before is over.
     pub fn ended(self) -> Option<JobStatus> {
-        let job = self.job?;
+        let job = *self.job?;
         let phase = if job.phase == JobPhase::Succeeded { job.phase } else { JobPhase::Failed };
         Some(JobStatus { phase, message: Some(cut(&self.message, LONGEST)), ..job })
     }

@@ -51,7 +51,7 @@ impl Followed {
         }
         let trouble = self.pods.iter().find_map(|pod| trouble::of_pod(pod, &[]));
         let Trouble { reason, message } = trouble.unwrap_or(Trouble { reason: "SweeperFailed", message: why });
-        Err(Failed { job: Some(self.status.clone()), ..failed(reason, &message) })
+        Err(Failed { job: Some(Box::new(self.status.clone())), ..failed(reason, &message) })
     }
 
     /// What the shards of a purge said, the last of each.
@@ -135,7 +135,10 @@ async fn look(
     let Some(job) = job else {
         let message =
             format!("Job {name} was removed before it ended; what it did is not known, and the next sweep looks");
-        return Err(Looked::Failed(Failed { job: Some(status.clone()), ..failed("SweeperRemoved", &message) }));
+        return Err(Looked::Failed(Failed {
+            job: Some(Box::new(status.clone())),
+            ..failed("SweeperRemoved", &message)
+        }));
     };
     let mut pods = calls.pods(name).await?;
     pods.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp().map(|time| time.0)));

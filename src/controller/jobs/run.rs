@@ -106,7 +106,7 @@ impl InJobs {
         self.heard(&report).await;
         let Some(sweep) = report.sweep else {
             let message = report.failure.unwrap_or_else(|| "its report tells of no sweep".into());
-            return Err(Failed { job: Some(followed.status), ..failed("SweeperFailed", &message) });
+            return Err(Failed { job: Some(Box::new(followed.status)), ..failed("SweeperFailed", &message) });
         };
         let again = self.purge(&calls, &sweep, wanted).await?;
         self.clean_up(&calls).await;

@@ -232,10 +232,14 @@ mod tests {
             json!("a/workspaces/"),
             json!("a/workspaces/.hygiene"),
         ] {
-            let why = ids(&root, &pod(json!({}), &[path.clone()])).unwrap_err();
+            let why = ids(&root, &pod(json!({}), std::slice::from_ref(&path))).unwrap_err();
             assert!(why.contains("pod p mounts claim efs"), "{path}: {why}");
-            assert_eq!(ids(&root, &pod(json!({"app": "collab"}), &[path.clone()])), Ok(Vec::new()), "it serves");
-            let claims = pod(json!({"app": "session", "session": ID}), &[path.clone()]);
+            assert_eq!(
+                ids(&root, &pod(json!({"app": "collab"}), std::slice::from_ref(&path))),
+                Ok(Vec::new()),
+                "it serves"
+            );
+            let claims = pod(json!({"app": "session", "session": ID}), std::slice::from_ref(&path));
             assert_eq!(ids(&root, &claims), Ok(vec![ID.to_owned()]));
             assert!(ids(&root, &pod(json!({"app": "session"}), &[path])).is_err(), "its claim cannot be read");
         }

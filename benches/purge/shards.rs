@@ -1,7 +1,7 @@
 //! One backlog, removed by one shard and by several: each through a mount of its own, as from a node of its own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

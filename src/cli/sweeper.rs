@@ -113,7 +113,8 @@ impl Sweeper {
         let worked = self.work(&run, &serving, &policy, blank.clone()).await;
         serving.board.tried(&policy.resource);
         let (report, exit) = match worked {
-            Ok(report) if report.failure.is_some() => (report, Exit::Failed),
+            // One that was asked to stop is followed by another pod, where its node did that.
+            Ok(report) if report.failure.is_some() || report.stopped() => (report, Exit::Failed),
             Ok(report) => (report, Exit::Done),
             Err(why) => {
                 complain(format_args!("{why:#}"));

@@ -96,6 +96,11 @@ impl JobReport {
         self
     }
 
+    /// Whether it was asked to stop before everything was done.
+    pub fn stopped(&self) -> bool {
+        self.sweep.as_ref().is_some_and(|sweep| sweep.outcome.stopped())
+    }
+
     /// The message as it is written: samples, then counts by reason, then texts give way until it fits.
     pub fn message(mut self) -> String {
         let json = |report: &Self| serde_json::to_string(report).unwrap_or_default();

@@ -2,7 +2,9 @@
 //! are mounted.
 
 mod bridge;
+mod evidence;
 mod life;
+mod orders;
 mod release;
 mod serving;
 mod shards;

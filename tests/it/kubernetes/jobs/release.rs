@@ -16,8 +16,16 @@ const SYSTEM: &str = "jobs-system";
 /// The ServiceAccount that it runs as.
 pub const CONTROLLER: &str = "system:serviceaccount:jobs-system:sweeps-workspace-hygiene";
 /// The namespaces whose resources it sweeps: one for each test.
-pub const NAMESPACES: [&str; 7] =
-    ["jobs-life", "jobs-server", "jobs-serving", "jobs-trouble", "jobs-quota", "jobs-shards", "jobs-evidence"];
+pub const NAMESPACES: [&str; 8] = [
+    "jobs-life",
+    "jobs-server",
+    "jobs-serving",
+    "jobs-trouble",
+    "jobs-quota",
+    "jobs-shards",
+    "jobs-evidence",
+    "jobs-orders",
+];
 
 /// A part in the release, which is there as long as it is held.
 pub struct Release {

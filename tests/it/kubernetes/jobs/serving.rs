@@ -118,6 +118,7 @@ fn while_the_service_is_not_well_no_job_starts_and_one_that_runs_stands_still() 
     service.is_well(true);
     let seen = swept.wait("purge", |status| status["reclaimed"]["directories"] == 1);
     assert!(seen.get("hold").is_none(), "{seen:#}");
+    assert_eq!(seen["job"]["name"], job["metadata"]["name"], "the same Job went on: {seen:#}");
     assert_eq!(swept.volume.held(), [1, 2, 3].map(id));
     assert!(swept.volume.ours("purging").is_empty());
     swept.assert_all_is_well();

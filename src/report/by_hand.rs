@@ -58,6 +58,9 @@ pub struct PurgeDocument {
     /// Why it ended before everything was done though nobody asked it to; absent where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<String>,
+    /// Condemned trees that are left to the shards of the purge; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_to_shards: Option<u64>,
 }
 
 impl RestoreDocument {
@@ -111,6 +114,7 @@ impl PurgeDocument {
             reclaimed: acted.reclaimed,
             stopped: acted.stopped,
             paused: acted.paused,
+            left_to_shards: Some(acted.left_to_shards).filter(|left| *left > 0),
         }
     }
 
@@ -134,6 +138,10 @@ impl PurgeDocument {
             (0, 0) => "\nnothing was purged\n".to_owned(),
             (_, purged) => format!("\n{} purged{}\n", count(purged, "workspace", "workspaces"), reclaimed(&acted)),
         };
+        if let Some(left) = self.left_to_shards {
+            let trees = count(left, "condemned tree is", "condemned trees are");
+            let _ = writeln!(out, "{trees} left to the shards of the purge, which the controller starts");
+        }
         if let Some(why) = &self.paused {
             let _ = writeln!(out, "paused before everything was done, and the next sweep goes on: {why}");
         }

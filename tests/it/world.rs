@@ -343,8 +343,13 @@ impl World {
     }
 
     pub fn purge(&self, names: &[&str]) -> Result<Swept, SweepError> {
+        self.purge_by(self.policy(), names)
+    }
+
+    /// The same by this policy.
+    pub fn purge_by(&self, policy: Arc<Policy>, names: &[&str]) -> Result<Swept, SweepError> {
         let names = names.iter().map(ToString::to_string).collect();
-        self.runtime.block_on(sweep::purge_now(self.policy(), self.sources(), self.context(), names))
+        self.runtime.block_on(sweep::purge_now(policy, self.sources(), self.context(), names))
     }
 
     pub fn answer(&self, kind: AnswerKind, hash: &PlanHash) -> Result<Answered, SweepError> {

@@ -25,7 +25,16 @@ fn as_nobody(world: &World, args: &[&str]) -> Value {
     fs::copy(env!("CARGO_BIN_EXE_hygiene"), &binary).unwrap();
     let mut command = Command::new(binary);
     command.args(args).args(["-o", "json", "-f"]).arg(spec).env("HYGIENE_STATE_DIR", "/nonexistent");
-    let output = command.uid(NOBODY).gid(NOBODY).output().unwrap();
+    command.uid(NOBODY).gid(NOBODY);
+    let output = loop {
+        match command.output() {
+            // A process that another test is just starting holds what was copied open until it runs its own program.
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            ran => break ran.unwrap(),
+        }
+    };
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)))
 }

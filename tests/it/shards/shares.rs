@@ -7,11 +7,14 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use workspace_hygiene::act::Shard;
 use workspace_hygiene::policy::Mode;
+use workspace_hygiene::report::by_hand::PurgeDocument;
+use workspace_hygiene::report::plan::View;
+use workspace_hygiene::report::table::Style;
 use workspace_hygiene::sweep::SweepError;
 
 use super::{Backlog, directories, entries};
 use crate::fuse::Op;
-use crate::world::{id, manifest};
+use crate::world::{DAY, World, id, manifest};
 
 #[test]
 fn four_shards_remove_eight_trees_and_nothing_else_and_nothing_twice() {
@@ -118,6 +121,22 @@ fn a_tree_of_which_nothing_can_be_read_is_left() {
     }
     assert_eq!(backlog.run_all().iter().map(|one| one.entries).sum::<u64>(), 7);
     backlog.ends(1);
+}
+
+#[test]
+fn a_purge_by_hand_condemns_and_leaves_the_rest_to_the_shards() {
+    let world = World::on_fuse();
+    world.workspace(&id(1), 60 * DAY);
+    assert_eq!(world.sweep().quarantined, [id(1)]);
+    let policy = world.policy_of_shards(2);
+    let swept = world.purge_by(Arc::clone(&policy), &[&id(1)]).unwrap();
+    let acted = &swept.acted;
+    assert_eq!((acted.condemned.as_slice(), acted.purged.len(), acted.left_to_shards), ([id(1)].as_slice(), 0, 1));
+    let document = PurgeDocument::new(&policy, Some(swept.id), None, swept.acted);
+    assert_eq!(serde_json::to_value(&document).unwrap()["leftToShards"], 1);
+    let view = View { style: Style { color: false, fit: false }, spec: "", all: false };
+    let text = document.text(view);
+    assert!(text.contains("1 condemned tree is left to the shards of the purge"), "{text}");
 }
 
 #[test]

@@ -23,8 +23,8 @@ fn refused<T: std::fmt::Debug>(result: Result<T, SweepError>) -> String {
 fn two_pods_of_one_index_are_one_after_the_other() {
     let backlog = Backlog::of_enormous(1, 2, |_, path| directories(path, 20, 1));
     std::thread::scope(|scope| {
-        // Dropped in here, so that a test that fails does not wait for what hangs.
-        let hang = backlog.world.fuse().control().on(Op::Unlink, "**/dir-*/*").hang();
+        // One call, and dropped in here: a test that fails does not wait for what hangs.
+        let hang = backlog.world.fuse().control().on(Op::Unlink, "**/dir-*/*").times(1).hang();
         let first = scope.spawn(|| backlog.run(0));
         hang.wait_until_reached();
         let why = refused(backlog.try_run(0));
@@ -46,8 +46,8 @@ fn two_pods_of_one_index_are_one_after_the_other() {
 fn shards_of_two_numbers_are_never_at_work_at_once() {
     let backlog = Backlog::of_enormous(1, 4, |_, path| directories(path, 20, 1));
     std::thread::scope(|scope| {
-        // Dropped in here, so that a test that fails does not wait for what hangs.
-        let hang = backlog.world.fuse().control().on(Op::Unlink, "**/dir-*/*").hang();
+        // One call, and dropped in here: a test that fails does not wait for what hangs.
+        let hang = backlog.world.fuse().control().on(Op::Unlink, "**/dir-*/*").times(1).hang();
         let first = scope.spawn(|| backlog.run(1));
         hang.wait_until_reached();
         let two = backlog.world.policy_of_shards(2);
@@ -77,8 +77,8 @@ fn shards_of_two_numbers_are_never_at_work_at_once() {
 fn no_shard_begins_while_a_sweep_removes_them_alone() {
     let backlog = Backlog::new(1, 2, |_, path| directories(path, 20, 1));
     std::thread::scope(|scope| {
-        // Dropped in here, so that a test that fails does not wait for what hangs.
-        let hang = backlog.world.fuse().control().on(Op::Unlink, "**/dir-*/*").hang();
+        // One call, and dropped in here: a test that fails does not wait for what hangs.
+        let hang = backlog.world.fuse().control().on(Op::Unlink, "**/dir-*/*").times(1).hang();
         let sweep = scope.spawn(|| backlog.world.sweep());
         hang.wait_until_reached();
         for index in 0..2 {

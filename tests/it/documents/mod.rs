@@ -14,7 +14,7 @@ use crate::servers::process::output;
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 /// The guides in the order in which they build on each other.
 const GUIDES: [&str; 7] =
-    ["getting-started", "first-enforcement", "restore", "runbooks", "upgrade", "migrate", "uninstall"];
+    ["getting-started", "first-enforcement", "restore", "migrate", "runbooks", "upgrade", "uninstall"];
 /// What stands between the outputs of two commands.
 const MARK: &str = "@@@@";
 

@@ -44,8 +44,7 @@ fn calls_in_one_directory_overlap() {
     let m = mounted();
     m.control.set_latency_of(Op::Lookup, LONG);
     m.control.reset_peak();
-    let took = look_at_once(&m.at, 32);
-    assert!(took < 8 * LONG, "32 calls of 100 ms took {took:?}");
+    look_at_once(&m.at, 32);
     assert!(m.control.peak() >= 16, "at most {} at once", m.control.peak());
 }
 

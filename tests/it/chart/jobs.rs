@@ -95,7 +95,7 @@ fn binding(namespace: &str, name: &str, (kind, role): (&str, &str)) -> Value {
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
         "metadata": {"name": name, "namespace": namespace},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
-        "subjects": [{"kind": "ServiceAccount", "name": "hygiene-collab", "namespace": namespace}],
+        "subjects": [{"kind": "ServiceAccount", "name": "hygiene-sweeper.collab", "namespace": namespace}],
     })
 }
 
@@ -124,14 +124,14 @@ fn an_api_server_lets_it_make_what_jobs_need_and_nobody_more_powerful_than_itsel
     install(&rendered_of("namespaces-values.yaml", &["volumes=null", "fullnameOverride=only-jobs"]));
     let reader = "hygiene-only-jobs-sweeper";
     let account = json!({
-        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "hygiene-collab", "namespace": "team-a"},
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "hygiene-sweeper.collab", "namespace": "team-a"},
     });
-    let own = role("team-a", "hygiene-collab", ("hygiene.dev", "workspacehygienes", "get"));
+    let own = role("team-a", "hygiene-sweeper.collab", ("hygiene.dev", "workspacehygienes", "get"));
     for object in [
         account,
         own,
-        binding("team-a", "hygiene-collab", ("Role", "hygiene-collab")),
-        binding("team-a", "hygiene-collab:reader", ("ClusterRole", reader)),
+        binding("team-a", "hygiene-sweeper.collab", ("Role", "hygiene-sweeper.collab")),
+        binding("team-a", "hygiene-sweeper.collab:reader", ("ClusterRole", reader)),
     ] {
         assert_eq!(refusal(&object), None, "{object:#}");
         // The second time it is changed, not created.
@@ -142,7 +142,7 @@ fn an_api_server_lets_it_make_what_jobs_need_and_nobody_more_powerful_than_itsel
     cluster().admin_with(&["apply", "-f", "-"], &secrets.to_string());
     for object in [
         role("team-a", "mine", ("", "secrets", "get")),
-        role("team-a", "hygiene-collab", ("", "pods", "delete")),
+        role("team-a", "hygiene-sweeper.collab", ("", "pods", "delete")),
         binding("team-a", "mine", ("ClusterRole", "cluster-admin")),
         binding("team-a", "mine", ("ClusterRole", "admin")),
         binding("team-a", "mine", ("Role", "powerful")),

@@ -7,15 +7,17 @@ use sha2::{Digest, Sha256};
 use super::Work;
 use crate::names::hex;
 
-/// The name of the ServiceAccount, of its Role, and of the RoleBinding of the two.
+/// The name of the ServiceAccount, of its Role, and of the RoleBinding of the two. What is applied under it is ours from then on,
+/// so it is one that nobody else gives: with `hygiene-{resource}` a resource `workspace-hygiene` would have the ServiceAccount of
+/// the release `hygiene` of the chart.
 pub(super) fn own(resource: &str) -> String {
-    format!("hygiene-{resource}")
+    format!("hygiene-sweeper.{resource}")
 }
 
 /// The name of the RoleBinding that lets the ServiceAccount read evidence. A RoleBinding's name may have a colon and a
-/// resource's may not; `hygiene-x-reader` would also be what [`own`] gives for a resource `x-reader`.
+/// resource's may not; with a dash it would also be what [`own`] gives for a resource `x-reader`.
 pub(super) fn reader(resource: &str) -> String {
-    format!("hygiene-{resource}:reader")
+    format!("{}:reader", own(resource))
 }
 
 /// The name of the ConfigMap with this content. Another content under the same name would be swept by for what it is not, so

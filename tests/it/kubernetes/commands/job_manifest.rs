@@ -79,7 +79,7 @@ fn its_pod_is_restricted_and_belongs_to_the_resource() {
         "apiVersion": "v1", "kind": "Pod", "spec": template["spec"],
         "metadata": {"name": "one", "namespace": namespace, "labels": template["metadata"]["labels"]},
     });
-    cluster.admin(&["-n", &namespace, "create", "serviceaccount", "hygiene-collab"]);
+    cluster.admin(&["-n", &namespace, "create", "serviceaccount", "hygiene-sweeper.collab"]);
     cluster.admin_with(&["apply", "--dry-run=server", "-f", "-"], &pod.to_string());
     assert!(!job.to_string().contains("fsGroup"));
 }

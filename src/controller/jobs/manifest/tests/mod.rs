@@ -185,7 +185,7 @@ fn the_spec_is_there_whole_and_is_what_was_judged() {
 fn the_pods_may_look_at_their_own_resource_and_read_what_the_operator_says() {
     let resource = resource(|_| ());
     let all = everything(&resource);
-    let own = format!("hygiene-{LONGEST}");
+    let own = format!("hygiene-sweeper.{LONGEST}");
     let rules = json!([{
         "apiGroups": ["hygiene.dev"], "resources": ["workspacehygienes"], "resourceNames": [LONGEST], "verbs": ["get"],
     }]);

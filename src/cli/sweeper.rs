@@ -22,9 +22,10 @@ use crate::api::WorkspaceHygiene;
 use crate::cluster::{self, answered};
 use crate::controller::{Asked, asked};
 use crate::observe::containers::KubernetesApi;
-use crate::policy::{Mode, Policy};
+use crate::policy::{Claims, Mode, Policy, PolicyOptions};
 use crate::report::outcome::Outcome;
 use crate::report::sweep as text;
+use crate::spec::judge;
 use crate::sweep::{self, Context, Settling, Sources};
 use crate::sweeper::{ApiOrders, JobReport, LeaseName, Ordered, ShardReport, SweepReport, answer};
 
@@ -101,16 +102,16 @@ impl FromStr for Lease {
 impl Sweeper {
     pub(super) async fn run(self, run: Run) -> Ended {
         let blank = JobReport { uid: self.uid.clone(), generation: self.generation, ..JobReport::default() };
-        let policies = run.policies().await?;
-        let [policy] = policies.as_slice() else {
+        let loaded = run.loaded().await?;
+        let [loaded] = loaded.as_slice() else {
             complain("-f holds several resources; a sweeper is of one");
             return Ok(Exit::Usage);
         };
-        let policy = Arc::new(Policy { generation: self.generation, ..(**policy).clone() });
+        let policy = Arc::new(Policy { generation: self.generation, ..loaded.policy.clone() });
         let serving = self.admin.start()?;
         serving.board.expect(std::slice::from_ref(&policy.resource));
         serving.board.loaded();
-        let worked = self.work(&run, &serving, &policy, blank.clone()).await;
+        let worked = self.work(&run, &serving, (&loaded.resource, &policy), blank.clone()).await;
         serving.board.tried(&policy.resource);
         let (report, exit) = match worked {
             // One that was asked to stop is followed by another pod, where its node did that.
@@ -130,7 +131,7 @@ impl Sweeper {
         &self,
         run: &Run,
         serving: &Serving,
-        policy: &Arc<Policy>,
+        (spec, policy): (&WorkspaceHygiene, &Arc<Policy>),
         report: JobReport,
     ) -> anyhow::Result<JobReport> {
         let (client, _) = cluster::connect(WATCH).await.map_err(|why| anyhow!(why))?;
@@ -151,12 +152,17 @@ impl Sweeper {
         if policy.mode == Mode::Enforce && !self.look {
             orders.confirmed(FIRST_ANSWER, &context.stop).await.map_err(|why| anyhow!(why))?;
         }
+        let object = self.object(client, policy).await?;
+        if object.metadata.generation != Some(self.generation) {
+            return Err(anyhow!("the resource changed since this Job was made"));
+        }
+        is_of(spec, &object)?;
         match (self.purge_shards, self.shard) {
             (Some(of), Some(index)) => {
                 let share = Shard::new(index, of).map_err(|why| anyhow!(why))?;
                 shard(policy, sources, context, share, report).await
             }
-            _ => self.sweep(run, policy, sources, context, (client, report)).await,
+            _ => self.sweep(run, policy, sources, context, (&asked(&object), report)).await,
         }
     }
 
@@ -166,10 +172,10 @@ impl Sweeper {
         policy: &Arc<Policy>,
         sources: Sources,
         context: Context,
-        (client, report): (Client, JobReport),
+        (asked, report): (&[Asked], JobReport),
     ) -> anyhow::Result<JobReport> {
         let heard = match policy.mode == Mode::Enforce && !self.look {
-            true => answer(policy, &sources, &context, &self.asked(client, policy).await?).await,
+            true => answer(policy, &sources, &context, asked).await,
             false => Vec::new(),
         };
         let swept = match self.look {
@@ -190,15 +196,26 @@ impl Sweeper {
         Ok(JobReport { sweep: Some(sweep), ..report })
     }
 
-    /// The annotations of the resource, as they are now.
-    async fn asked(&self, client: Client, policy: &Policy) -> anyhow::Result<Vec<Asked>> {
+    /// The resource as it is now.
+    async fn object(&self, client: Client, policy: &Policy) -> anyhow::Result<DynamicObject> {
         let name = &policy.resource;
         let kind = ApiResource::erase::<WorkspaceHygiene>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(client, &name.namespace, &kind);
         let object = answered(api.get(&name.name)).await.context("the resource cannot be read")?;
-        // What another one is told is no matter of this one.
-        let is_ours = object.metadata.uid.as_ref() == Some(&self.uid);
-        Ok(if is_ours { asked(&object) } else { Vec::new() })
+        match object.metadata.uid.as_ref() == Some(&self.uid) {
+            true => Ok(object),
+            false => Err(anyhow!("the resource was deleted, and another one has its name")),
+        }
+    }
+}
+
+/// Whether the spec that is to be swept by is that of the resource: whoever may write a ConfigMap is not who may change the resource.
+fn is_of(spec: &WorkspaceHygiene, object: &DynamicObject) -> anyhow::Result<()> {
+    let options = PolicyOptions { claims: Claims::ByJobs, allow_short_times: true, ..PolicyOptions::default() };
+    let judged = judge(serde_json::to_value(object)?, &options);
+    match judged.is_ok_and(|judged| judged.resource.spec == spec.spec) {
+        true => Ok(()),
+        false => Err(anyhow!("the spec in the Job's ConfigMap is not that of the resource; delete the ConfigMap")),
     }
 }
 

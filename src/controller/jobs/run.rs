@@ -151,6 +151,7 @@ impl InJobs {
     async fn prepare(&self, calls: &Calls) -> Result<(), Failed> {
         self.look_at_claim(calls).await?;
         let recipe = self.recipe();
+        let spec = manifest::config_map(&recipe);
         let made = async {
             if let Some(account) = manifest::service_account(&recipe) {
                 calls.apply(&account).await?;
@@ -159,9 +160,15 @@ impl InJobs {
             for binding in manifest::role_bindings(&recipe) {
                 calls.apply(&binding).await?;
             }
-            calls.create(&manifest::config_map(&recipe)).await.map(drop)
+            calls.create(&spec).await
         };
-        made.await.map_err(|error| unanswered("what its Jobs need cannot be made", &error))
+        let made = made.await.map_err(|error| unanswered("what its Jobs need cannot be made", &error))?;
+        // Its name follows from what is in it; one of somebody else would be swept by.
+        if made.data == spec.data && made.immutable == Some(true) {
+            return Ok(());
+        }
+        let message = format!("ConfigMap {} does not hold what the controller puts there; delete it", spec.name_any());
+        Err(failed("SweeperNotCreated", &message))
     }
 
     async fn look_at_claim(&self, calls: &Calls) -> Result<(), Failed> {

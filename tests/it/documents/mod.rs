@@ -55,6 +55,9 @@ fn follow(node: &Node, folder: &Path, guide: &str) -> Vec<String> {
     shell.args(["-c", &script]).current_dir(folder);
     let path = format!("{}:{}", folder.join("programs").display(), std::env::var("PATH").unwrap());
     let printed = output(shell.env("PATH", path), "");
+    // kubectl now and then logs how it ended a watch.
+    let printed: String =
+        printed.split_inclusive('\n').filter(|line| !line.contains("] \"Warning: watch ended")).collect();
     let mut rest = printed.as_str();
     let mut faults = Vec::new();
     for (line, text, prints) in commands {

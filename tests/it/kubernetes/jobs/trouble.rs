@@ -153,6 +153,29 @@ fn a_job_that_somebody_removed_did_what_nobody_knows_and_the_next_sweep_looks() 
     swept.assert_all_is_well();
 }
 
+#[test]
+fn a_spec_that_somebody_else_put_where_ours_would_be_is_not_swept_by() {
+    let _release = release();
+    let swept = swept("forged");
+    swept.apply(json!({}));
+    swept.wait("report", |status| condition(status, "Ready")["reason"] == "Swept");
+    let mut forged = swept.made("configmaps").remove(0);
+    let spec = forged["data"]["resource.json"].as_str().unwrap().replace("select id from session", "select 'nobody'");
+    forged["data"]["resource.json"] = json!(spec);
+    let name = forged["metadata"]["name"].as_str().unwrap().to_owned();
+    swept.kubectl(&["delete", "configmap", &name]);
+    let metadata = json!({"name": name, "namespace": "jobs-trouble"});
+    forged["metadata"] = metadata;
+    node().admin_with(&["create", "-f", "-"], &forged.to_string());
+    swept.annotate("hygiene.dev/sweep-requested-at=now");
+    says(&swept, SOON, "SweeperNotCreated", &[&name, "delete it"]);
+    swept.kubectl(&["delete", "configmap", &name]);
+    swept.annotate("hygiene.dev/sweep-requested-at=again");
+    swept.wait("report", |status| condition(status, "Ready")["reason"] == "Swept");
+    swept.delete();
+    swept.assert_all_is_well();
+}
+
 /// A controller on the node itself, with another image for its Jobs.
 struct Controller(Child);
 

@@ -21,7 +21,7 @@ use super::turns::node;
 pub use volume::Volume;
 
 /// Longest time that a test waits for something that must come: pods start, and two processors are all there is.
-const LONGEST: Duration = Duration::from_secs(150);
+const LONGEST: Duration = Duration::from_secs(400);
 
 /// A resource whose volume is a claim, in a namespace of the release.
 pub struct Swept {

@@ -49,6 +49,8 @@ pub struct Done {
     pub state: LastState,
     /// Whether another is due at once.
     pub again: bool,
+    /// What failed after the sweep, whose figures stand all the same.
+    pub failed: Option<Failed>,
 }
 
 /// Why there is no report.

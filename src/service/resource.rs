@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Elsewhere, Shared, Wanted, Wiring};
+use super::{Elsewhere, Failed, Shared, Wanted, Wiring};
 use crate::act::LockWait;
 use crate::clock::after;
 use crate::names::id_hash;
@@ -274,15 +274,20 @@ impl Work {
             _ if stop.requested() => false,
             Ok(done) => {
                 self.swept(&done.outcome, done.state, only_look, begun.elapsed());
+                done.failed.into_iter().for_each(|failed| self.failed_elsewhere(failed));
                 done.again
             }
             Err(failed) => {
-                self.failed(failed.reason, &failed.message);
-                if let Some(state) = &mut self.ended {
-                    state.status.job = failed.ended();
-                }
+                self.failed_elsewhere(failed);
                 false
             }
+        }
+    }
+
+    fn failed_elsewhere(&mut self, failed: Failed) {
+        self.failed(failed.reason, &failed.message);
+        if let Some(state) = &mut self.ended {
+            state.status.job = failed.ended();
         }
     }
 
@@ -344,7 +349,9 @@ impl Work {
         let name = &self.policy.resource;
         tracing::error!(namespace = name.namespace, name = name.name, "the sweep failed: {why}");
         let now = self.context(&self.stop).clock.now();
-        let state = self.state.get().after_failure(&self.policy, reason, why, now);
+        // Of a sweep that ended, its figures stay.
+        let before = self.ended.take().unwrap_or_else(|| self.state.get());
+        let state = before.after_failure(&self.policy, reason, why, now);
         self.wiring.audience.failed(&self.policy, why, &state);
         self.ended = Some(state);
     }

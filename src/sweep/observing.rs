@@ -174,7 +174,6 @@ pub(super) async fn before_stop<T>(stop: &Stop, awaited: impl Future<Output = T>
 
 impl Sources {
     /// Whether the serving containers are healthy; `None` where no source says.
-    /// Whether the service is well, as all sources together say; `None` where none does.
     pub async fn serving(&self, look: Look, stop: &Stop) -> Option<Reading<Health>> {
         let mut serving = None;
         for source in &self.containers {

@@ -67,10 +67,11 @@ impl Calls {
         answered(self.api::<Job>().get_opt(name)).await
     }
 
-    /// The pods of a Job.
-    pub(super) async fn pods(&self, job: &str) -> Result<Vec<Pod>, Unanswered> {
+    /// The pods of a Job, and not those that somebody else gave its label.
+    pub(super) async fn pods(&self, job: &str, uid: &str) -> Result<Vec<Pod>, Unanswered> {
         let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}")).limit(MOST);
-        Ok(answered(self.api::<Pod>().list(&params)).await?.items)
+        let listed = answered(self.api::<Pod>().list(&params)).await?;
+        Ok(listed.items.into_iter().filter(|pod| is_owned(pod, uid)).collect())
     }
 
     /// The events about one object.

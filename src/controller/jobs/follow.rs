@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt;
 use serde::Deserialize;
 use url::Url;
 
 use super::calls::Calls;
+use super::queue::Place;
 use super::run::{InJobs, failed, pending, unanswered};
 use super::trouble::{self, Trouble};
 use crate::admin;
@@ -54,6 +55,19 @@ impl Followed {
         Err(Failed { job: Some(Box::new(self.status.clone())), ..failed(reason, &message) })
     }
 
+    /// Why it failed, where it did.
+    pub(super) fn failure(&self, uid: &str) -> Option<Failed> {
+        (self.status.phase == JobPhase::Failed).then(|| match self.report(uid) {
+            Err(failed) => failed,
+            Ok(_) => {
+                let read = |pod: &Pod| JobReport::read(last_words(pod)?, uid).ok()?.failure;
+                let why = self.pods.iter().find_map(read);
+                let why = why.unwrap_or_else(|| "its Job failed, and no pod says why".into());
+                Failed { job: Some(Box::new(self.status.clone())), ..failed("SweeperFailed", &why) }
+            }
+        })
+    }
+
     /// What the shards of a purge said, the last of each.
     pub(super) fn shards(&self, uid: &str) -> Vec<ShardReport> {
         let mut shards = BTreeMap::new();
@@ -94,12 +108,20 @@ struct Told {
 }
 
 /// Follows a Job to its end.
-pub(super) async fn follow(of: &InJobs, calls: &Calls, job: &Job, wanted: &Wanted<'_>) -> Result<Followed, Failed> {
+///
+/// While it stands still it has no place among those that run, so that it keeps nobody waiting.
+pub(super) async fn follow(
+    of: &InJobs,
+    calls: &Calls,
+    job: &Job,
+    wanted: &Wanted<'_>,
+    place: &mut Option<Place>,
+) -> Result<Followed, Failed> {
     let (name, uid) = (job.name_any(), job.uid().unwrap_or_default());
     let mut status = pending(job);
     let mut heard = tokio::time::Instant::now();
     loop {
-        match look(of, calls, (&name, &uid), &mut status, wanted).await {
+        match look(of, calls, (&name, &uid), &mut status, wanted, place).await {
             Ok(Some(pods)) => return Ok(Followed { pods, status }),
             Ok(None) => heard = tokio::time::Instant::now(),
             Err(Looked::Unanswered(error)) if heard.elapsed() < SILENCE => {
@@ -130,6 +152,7 @@ async fn look(
     (name, uid): (&str, &str),
     status: &mut JobStatus,
     wanted: &Wanted<'_>,
+    place: &mut Option<Place>,
 ) -> Result<Option<Vec<Pod>>, Looked> {
     let job = calls.job(name).await?.filter(|job| job.uid().as_deref() == Some(uid));
     let Some(job) = job else {
@@ -140,7 +163,7 @@ async fn look(
             ..failed("SweeperRemoved", &message)
         }));
     };
-    let mut pods = calls.pods(name).await?;
+    let mut pods = calls.pods(name, uid).await?;
     pods.sort_by_key(|pod| std::cmp::Reverse(pod.creation_timestamp().map(|time| time.0)));
     if let Some(phase) = is_finished(&job) {
         // One that was done before anybody looked ran somewhere too.
@@ -151,10 +174,15 @@ async fn look(
     }
     let suspended = job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false);
     let gate = of.gate(wanted).await;
+    if gate.is_ok() && place.is_none() {
+        *place = Some(of.place(wanted).await);
+    }
     if gate.is_err() != suspended {
         calls.suspend(name, gate.is_err()).await?;
+    } else if suspended && !pods.iter().any(runs) {
+        *place = None;
     }
-    let trouble = stands_in_the_way(calls, &job, &pods).await?;
+    let trouble = stands_in_the_way(calls, &job, &pods).await;
     show(of, status, &pods).await;
     match gate {
         Err(why) => {
@@ -173,23 +201,33 @@ async fn look(
 }
 
 /// Why a pod does not run, or why there is none.
-async fn stands_in_the_way(calls: &Calls, job: &Job, pods: &[Pod]) -> Result<Option<Trouble>, Looked> {
+async fn stands_in_the_way(calls: &Calls, job: &Job, pods: &[Pod]) -> Option<Trouble> {
     let waits = |pod: &&Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Pending");
     if let Some(pod) = pods.iter().find(waits) {
-        let events = calls.events(&pod.uid().unwrap_or_default()).await?;
-        return Ok(trouble::of_pod(pod, &events));
+        return trouble::of_pod(pod, &told(calls, pod.uid()).await);
     }
-    if pods.is_empty() {
-        let events = calls.events(&job.uid().unwrap_or_default()).await?;
-        return Ok(trouble::of_job(job, &events));
+    match pods.is_empty() {
+        true => trouble::of_job(job, &told(calls, job.uid()).await),
+        false => None,
     }
-    Ok(None)
+}
+
+/// The events about an object. Where they cannot be had there is less to tell, and no more.
+async fn told(calls: &Calls, uid: Option<String>) -> Vec<Event> {
+    let events = calls.events(&uid.unwrap_or_default()).await;
+    events.unwrap_or_else(|why| {
+        tracing::debug!(%why, "the events about a Job cannot be listed");
+        Vec::new()
+    })
+}
+
+fn runs(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
 }
 
 /// Which pods are at work, and how far they are.
 async fn show(of: &InJobs, status: &mut JobStatus, pods: &[Pod]) {
-    let runs = |pod: &&Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-    let running: Vec<_> = pods.iter().filter(runs).collect();
+    let running: Vec<_> = pods.iter().filter(|pod| runs(pod)).collect();
     status.phase = if running.is_empty() { JobPhase::Pending } else { JobPhase::Running };
     let shown = running.first().copied().or(pods.first());
     name_pod(status, shown);
@@ -204,6 +242,7 @@ async fn show(of: &InJobs, status: &mut JobStatus, pods: &[Pod]) {
         Some(total) => format!("{}: {} of {total}", step.step, step.done),
         None => format!("{}: {}", step.step, step.done),
     };
+    let message = cut(&message, LONGEST);
     if removed != status.entries_removed || status.message.as_ref() != Some(&message) {
         status.progress_time = Some(of.now());
     }
@@ -223,4 +262,38 @@ fn address(pod: &Pod, port: u16) -> Option<Url> {
 async fn ask(url: &Url) -> Option<admin::Step> {
     let (200, body) = admin::fetch::get(url, ASK).await.ok()? else { return None };
     serde_json::from_slice::<Told>(&body).ok()?.working.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(name: &str, index: u32, exit: i32, said: &JobReport) -> Pod {
+        let ended = json!({"exitCode": exit, "reason": "Error", "message": said.clone().message()});
+        let container = json!({"name": "sweeper", "ready": false, "restartCount": 0, "image": "", "imageID": "", "state": {"terminated": ended}});
+        let annotations = json!({"batch.kubernetes.io/job-completion-index": index.to_string()});
+        let pod = json!({
+            "metadata": {"name": name, "annotations": annotations}, "spec": {"containers": []},
+            "status": {"phase": if exit == 0 { "Succeeded" } else { "Failed" }, "containerStatuses": [container]},
+        });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    #[test]
+    fn a_purge_that_failed_says_why_and_what_its_shards_did_counts() {
+        let blank = || JobReport { uid: "u".into(), ..JobReport::default() };
+        let done = JobReport { shard: Some(ShardReport { entries: 7, done: 2, ..ShardReport::default() }), ..blank() };
+        let pods = vec![pod("b", 1, 1, &blank().failed("share 1 of 2 is not done: EIO")), pod("a", 0, 0, &done)];
+        let mut followed = Followed { pods, status: JobStatus { phase: JobPhase::Failed, ..pending(&Job::default()) } };
+        let failed = followed.failure("u").unwrap();
+        assert_eq!((failed.reason, failed.message.as_str()), ("SweeperFailed", "share 1 of 2 is not done: EIO"));
+        assert_eq!(followed.shards("u").iter().map(|shard| shard.entries).sum::<u64>(), 7);
+        // What nobody could read is a failure too.
+        followed.pods.clear();
+        assert!(followed.failure("u").unwrap().message.contains("left no report"));
+        followed.status.phase = JobPhase::Succeeded;
+        assert!(followed.failure("u").is_none());
+    }
 }

@@ -89,36 +89,37 @@ impl InJobs {
     }
 
     async fn run(&self, wanted: &Wanted<'_>) -> Result<Done, Failed> {
-        let _place = self.place(wanted).await;
+        let mut place = Some(self.place(wanted).await);
         let calls = self.calls();
         self.prepare(&calls).await?;
         let unfinished = self.unfinished(&calls).await?;
         for purge in unfinished.iter().filter(|job| work(job) == Some(Work::Purge { shards: 0 }.label())) {
-            self.follow(&calls, purge, wanted).await?;
+            self.follow(&calls, purge, wanted, &mut place).await?;
         }
         let what = if wanted.only_look { Work::Look } else { Work::Sweep };
         let job = match unfinished.into_iter().find(|job| work(job) == Some(what.label())) {
             Some(job) => job,
             None => self.create(&calls, &what).await?,
         };
-        let followed = self.follow(&calls, &job, wanted).await?;
+        let followed = self.follow(&calls, &job, wanted, &mut place).await?;
         let report = followed.report(&self.uid)?;
         self.heard(&report).await;
         let Some(sweep) = report.sweep else {
             let message = report.failure.unwrap_or_else(|| "its report tells of no sweep".into());
             return Err(Failed { job: Some(Box::new(followed.status)), ..failed("SweeperFailed", &message) });
         };
-        let again = self.purge(&calls, &sweep, wanted).await?;
+        // What it did is told, whatever becomes of the purge.
+        let (again, failed) = self.purge(&calls, &sweep, wanted, &mut place).await;
         self.clean_up(&calls).await;
         let mut state = sweep.after(wanted.before);
         let mut status = followed.status;
         status.entries_removed = sweep.outcome.reclaimed.entries;
         state.status.job = Some(status);
-        Ok(Done { outcome: sweep.outcome, state, again })
+        Ok(Done { outcome: sweep.outcome, state, again, failed })
     }
 
     /// A place among the Jobs that run at once, once the gate is open.
-    async fn place(&self, wanted: &Wanted<'_>) -> Place {
+    pub(super) async fn place(&self, wanted: &Wanted<'_>) -> Place {
         let namespace = self.resource.namespace().unwrap_or_default();
         loop {
             while let Err(why) = self.gate(wanted).await {
@@ -219,16 +220,31 @@ impl InJobs {
         calls.create(&job).await.map_err(|error| unanswered("its Job cannot be made", &error))
     }
 
-    /// Lets shards remove what the sweep left to them. Whether another sweep is due at once, to write down what they did.
-    async fn purge(&self, calls: &Calls, sweep: &SweepReport, wanted: &Wanted<'_>) -> Result<bool, Failed> {
+    /// Lets shards remove what the sweep left to them. Whether another sweep is due at once, to write down what they did; and why
+    /// not all of it was done.
+    async fn purge(
+        &self,
+        calls: &Calls,
+        sweep: &SweepReport,
+        wanted: &Wanted<'_>,
+        place: &mut Option<Place>,
+    ) -> (bool, Option<Failed>) {
         let shards = wanted.policy.limits.purge.shards;
         if sweep.left_to_shards == 0 || shards < 2 || wanted.policy.schedule.open(self.shared.clock.now()).is_err() {
-            return Ok(false);
+            return (false, None);
         }
-        let job = self.create(calls, &Work::Purge { shards }).await?;
-        let followed = self.follow(calls, &job, wanted).await?;
-        // What is not removed is tried again by the schedule; what was removed is written down right away.
-        Ok(followed.shards(&self.uid).iter().any(|shard| shard.done > 0))
+        let followed = async {
+            let job = self.create(calls, &Work::Purge { shards }).await?;
+            self.follow(calls, &job, wanted, place).await
+        };
+        match followed.await {
+            // Only where something went: a share that is done already is no reason to look again and again at what stays.
+            Ok(followed) => {
+                let removed = followed.shards(&self.uid).iter().any(|shard| shard.entries > 0);
+                (removed, followed.failure(&self.uid))
+            }
+            Err(failed) => (false, Some(failed)),
+        }
     }
 
     /// Tells what came of annotations, and takes those away that are over with.
@@ -270,8 +286,14 @@ impl InJobs {
         }
     }
 
-    pub(super) async fn follow(&self, calls: &Calls, job: &Job, wanted: &Wanted<'_>) -> Result<Followed, Failed> {
-        let followed = super::follow::follow(self, calls, job, wanted).await;
+    async fn follow(
+        &self,
+        calls: &Calls,
+        job: &Job,
+        wanted: &Wanted<'_>,
+        place: &mut Option<Place>,
+    ) -> Result<Followed, Failed> {
+        let followed = super::follow::follow(self, calls, job, wanted, place).await;
         if followed.is_err() {
             self.clean_up(calls).await;
         }

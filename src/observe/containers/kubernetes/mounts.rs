@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::{Pod, Volume};
+use k8s_openapi::api::core::v1::{Pod, Volume, VolumeDevice};
 use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 
@@ -17,6 +17,9 @@ use crate::policy::{ClaimPolicy, KubernetesPolicy, NamePattern, Policy};
 
 /// The label of our own pods.
 const OURS: (&str, &str) = ("app.kubernetes.io/name", "workspace-hygiene-sweeper");
+
+/// The container of ours in them.
+const SWEEPER: &str = "sweeper";
 
 /// The pods of a namespace that mount a claim.
 #[derive(Debug)]
@@ -55,16 +58,16 @@ impl Place {
     /// # Errors
     /// When it reaches more than one workspace, and nothing says which is its own.
     fn claimed(&self, pod: &Pod) -> Result<Vec<SessionId>, String> {
-        if pod.status.as_ref().is_some_and(is_over) || is_ours(pod) {
+        if pod.status.as_ref().is_some_and(is_over) {
             return Ok(Vec::new());
         }
+        // What somebody added to it is not ours.
+        let ours = is_ours(pod).then(|| without_sweeper(pod.clone()));
+        let pod = ours.as_ref().unwrap_or(pod);
         let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
         let volumes: Vec<_> = volumes.filter(|volume| self.is_of_claim(pod, volume)).map(|one| &one.name).collect();
         let mut ids = Vec::new();
-        let mut reaches_more =
-            pod.spec.iter().flat_map(|spec| &spec.containers).any(|container| {
-                container.volume_devices.iter().flatten().any(|device| volumes.contains(&&device.name))
-            });
+        let mut reaches_more = devices(pod).any(|device| volumes.contains(&&device.name));
         for mount in mounts(pod).filter(|mount| volumes.contains(&&mount.name)) {
             let by_its_node = mount.sub_path_expr.as_ref().is_some_and(|path| !path.is_empty());
             match self.reached(mount.sub_path.as_deref().unwrap_or_default()) {
@@ -134,6 +137,16 @@ enum Reached {
     Nothing,
 }
 
+/// All volumes that containers of a pod have as devices.
+fn devices(pod: &Pod) -> impl Iterator<Item = &VolumeDevice> {
+    let devices = pod.spec.iter().flat_map(|spec| {
+        let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+        let added = spec.ephemeral_containers.iter().flatten().map(|added| &added.volume_devices);
+        containers.map(|container| &container.volume_devices).chain(added)
+    });
+    devices.flatten().flatten()
+}
+
 fn plain(path: &Path) -> Vec<&str> {
     path.components().filter_map(|part| part.as_os_str().to_str()).filter(|part| *part != ".").collect()
 }
@@ -142,6 +155,13 @@ fn plain(path: &Path) -> Vec<&str> {
 fn is_ours(pod: &Pod) -> bool {
     pod.labels().get(OURS.0).is_some_and(|value| value == OURS.1)
         && pod.owner_references().iter().any(|owner| owner.kind == "Job" && owner.controller == Some(true))
+}
+
+fn without_sweeper(mut pod: Pod) -> Pod {
+    if let Some(spec) = &mut pod.spec {
+        spec.containers.retain(|container| container.name != SWEEPER);
+    }
+    pod
 }
 
 #[async_trait]
@@ -262,6 +282,8 @@ mod tests {
             json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u", "controller": true}]),
         )
         .unwrap();
+        assert!(root.claimed(&ours).is_err(), "a container that somebody added");
+        ours.spec.as_mut().unwrap().containers[0].name = SWEEPER.into();
         assert_eq!(ids(&root, &ours), Ok(Vec::new()));
     }
 
@@ -275,6 +297,11 @@ mod tests {
         let spec = init.spec.as_mut().unwrap();
         spec.init_containers = Some(std::mem::take(&mut spec.containers));
         assert!(root.claimed(&init).is_err());
+        let mut device = pod(json!({}), &[]);
+        let spec = device.spec.as_mut().unwrap();
+        spec.containers[0].volume_devices = Some(vec![VolumeDevice { name: "v".into(), device_path: "/dev/x".into() }]);
+        spec.init_containers = Some(vec![spec.containers.remove(0)]);
+        assert!(root.claimed(&device).is_err());
         let mut made = pod(json!({}), &[json!(null)]);
         let volume = &mut made.spec.as_mut().unwrap().volumes.as_mut().unwrap()[0];
         (volume.persistent_volume_claim, volume.ephemeral) = (None, Some(Default::default()));

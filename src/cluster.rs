@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use kube::{Client, Config};
+use kube::api::{ApiResource, DynamicObject};
+use kube::{Api, Client, Config};
+
+use crate::api::WorkspaceHygiene;
+use crate::policy::ResourceName;
 
 /// Longest time for a connection, and for one request but a watch.
 pub(crate) const REQUEST: Duration = Duration::from_secs(10);
@@ -75,6 +79,19 @@ impl Unanswered {
             _ => None,
         }
     }
+}
+
+/// The resources of a namespace as plain objects, so that what this version does not know of them is there too.
+pub(crate) fn resources(client: Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client, namespace, &ApiResource::erase::<WorkspaceHygiene>(&()))
+}
+
+/// One resource as it is now.
+///
+/// # Errors
+/// As [`answered`].
+pub(crate) async fn resource(client: Client, name: &ResourceName) -> Result<DynamicObject, Unanswered> {
+    answered(resources(client, &name.namespace).get(&name.name)).await
 }
 
 /// The time up to a fifth longer or shorter, so that those that began together do not stay together.

@@ -26,5 +26,9 @@ pub const VERSION: &str = "v1alpha1";
 pub const KIND: &str = "WorkspaceHygiene";
 /// `apiVersion` of the resource: group and version.
 pub const API_VERSION: &str = "hygiene.dev/v1alpha1";
+/// The label of what is made for resources whose volumes Jobs sweep, their pods among it.
+pub const SWEEPER_LABEL: (&str, &str) = ("app.kubernetes.io/name", "workspace-hygiene-sweeper");
+/// The container of ours in these pods.
+pub const SWEEPER_CONTAINER: &str = "sweeper";
 /// The namespace of a resource that names none.
 pub const DEFAULT_NAMESPACE: &str = "default";

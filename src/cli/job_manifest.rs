@@ -39,7 +39,7 @@ Examples:
 pub(super) struct JobManifest {
     /// The resource, as the API server has it
     #[arg(value_name = "NAMESPACE/NAME", value_parser = resource)]
-    resource: Named,
+    resource: ResourceName,
 
     /// The image of the Job: the one that the controller runs from
     #[arg(long, env = "HYGIENE_IMAGE", value_name = "IMAGE")]
@@ -68,20 +68,14 @@ enum PullPolicy {
     Never,
 }
 
-/// The name of a resource.
-#[derive(Clone, Debug)]
-struct Named(ResourceName);
-
-fn resource(text: &str) -> Result<Named, String> {
-    let sound = |part: &str| !part.is_empty() && !part.contains('/');
-    let parts = text.split_once('/').filter(|(namespace, name)| sound(namespace) && sound(name));
-    let (namespace, name) = parts.ok_or("write NAMESPACE/NAME, as `kubectl get wsh --all-namespaces` shows them")?;
-    Ok(Named(ResourceName { namespace: namespace.into(), name: name.into() }))
+fn resource(text: &str) -> Result<ResourceName, String> {
+    let way_out = "write NAMESPACE/NAME, as `kubectl get wsh --all-namespaces` shows them";
+    ResourceName::parse(text).ok_or_else(|| way_out.into())
 }
 
 impl JobManifest {
     pub(super) async fn run(self, run: &Run) -> Ended {
-        let ResourceName { namespace, name } = &self.resource.0;
+        let ResourceName { namespace, name } = &self.resource;
         if let Some(ended) = self.no_command() {
             return ended;
         }
@@ -95,7 +89,7 @@ impl JobManifest {
                 "--image: is not given; name the image that the controller runs from, or set HYGIENE_IMAGE",
             );
         };
-        let object = objects::read(&self.resource.0, run.kubernetes()).await.map_err(|why| anyhow!(why))?;
+        let object = objects::read(&self.resource, run.kubernetes()).await.map_err(|why| anyhow!(why))?;
         let loaded = match judge(object, &PolicyOptions { claims: Claims::ByJobs, ..run.policy_options() }) {
             Ok(loaded) => loaded,
             Err(faults) => {

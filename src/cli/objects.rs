@@ -3,14 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kube::api::{ApiResource, DynamicObject};
-use kube::{Api, Client};
+use kube::Client;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use crate::api::WorkspaceHygiene;
 use crate::clock::Clock;
-use crate::cluster::{Unanswered, answered};
+use crate::cluster::{Unanswered, resource};
 use crate::observe::containers::KubernetesApi;
 use crate::orders::Orders;
 use crate::policy::ResourceName;
@@ -37,15 +35,8 @@ pub(super) async fn named(files: &[String], api: &KubernetesApi) -> Objects {
 /// Why it cannot be read, and the way out.
 pub(super) async fn read(name: &ResourceName, api: &KubernetesApi) -> Result<Value, String> {
     let client = api.client().await.map_err(|why| format!("no cluster that can be asked: {why}"))?;
-    let object = get(client, name).await.map_err(|error| unreadable(name, &error))?;
+    let object = resource(client, name).await.map_err(|error| unreadable(name, &error))?;
     serde_json::to_value(object).map_err(|error| format!("{}/{}: {error}", name.namespace, name.name))
-}
-
-/// As a plain object, so that fields which this version does not know are there to be told.
-async fn get(client: Client, name: &ResourceName) -> Result<DynamicObject, Unanswered> {
-    let kind = ApiResource::erase::<WorkspaceHygiene>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(client, &name.namespace, &kind);
-    answered(api.get(&name.name)).await
 }
 
 fn unreadable(name: &ResourceName, error: &Unanswered) -> String {
@@ -97,20 +88,11 @@ impl Current {
     }
 
     async fn ask(&self) -> Result<(), String> {
-        let found = get(self.client.clone(), &self.name).await.map_err(|error| match error.code() {
+        let found = resource(self.client.clone(), &self.name).await.map_err(|error| match error.code() {
             Some(404) => "the resource was deleted".to_owned(),
             _ => format!("whether the resource changed since is not known: {error}"),
         })?;
-        if found.metadata.deletion_timestamp.is_some() || found.metadata.uid.as_deref() != Some(&self.version.uid) {
-            return Err("the resource was deleted".into());
-        }
-        match (found.metadata.generation, self.version.generation) {
-            (Some(now), then) if now == then => Ok(()),
-            (now, then) => Err(format!(
-                "the resource changed: this run is of generation {then}, and the newest is {}",
-                now.map_or_else(|| "not known".to_owned(), |now| now.to_string())
-            )),
-        }
+        self.version.stands(&found.metadata)
     }
 }
 

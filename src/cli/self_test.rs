@@ -138,8 +138,7 @@ impl Ask {
     async fn run(self, run: &Run) -> Ended {
         let (client, own) = cluster::connect(REQUEST).await.map_err(|why| anyhow!(why))?;
         let namespace = self.namespace.as_deref().unwrap_or(&own);
-        let kind = ApiResource::erase::<WorkspaceHygiene>(&());
-        let resource = Resource { api: Api::namespaced_with(client, namespace, &kind), name: &self.name };
+        let resource = Resource { api: cluster::resources(client, namespace), name: &self.name };
         let object = self.object(namespace);
         self.make_way(&resource, &object).await?;
         let begun = run.process.clock.now();

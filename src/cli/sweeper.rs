@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use kube::api::{ApiResource, DynamicObject};
-use kube::{Api, Client};
+use kube::Client;
+use kube::api::DynamicObject;
 
 use super::exit::{Ended, Exit};
 use super::output::complain;
@@ -19,15 +18,15 @@ use super::shown::timed;
 use crate::act::{LockWait, Shard};
 use crate::admin::Steps;
 use crate::api::WorkspaceHygiene;
-use crate::cluster::{self, answered};
+use crate::cluster;
 use crate::controller::{Asked, asked};
 use crate::observe::containers::KubernetesApi;
-use crate::policy::{Claims, Mode, Policy, PolicyOptions};
+use crate::policy::{Claims, Mode, Policy, PolicyOptions, ResourceName};
 use crate::report::outcome::Outcome;
 use crate::report::sweep as text;
-use crate::spec::judge;
+use crate::spec::{ObjectVersion, judge};
 use crate::sweep::{self, Context, Settling, Sources};
-use crate::sweeper::{ApiOrders, JobReport, LeaseName, Ordered, ShardReport, SweepReport, answer};
+use crate::sweeper::{ApiOrders, JobReport, Ordered, ShardReport, SweepReport, answer};
 
 /// How long the API server is asked to keep a watch: a Job does not live for long.
 const WATCH: Duration = Duration::from_secs(60);
@@ -59,8 +58,8 @@ pub(super) struct Sweeper {
     generation: i64,
 
     /// The lease by which the controller leads, as `NAMESPACE/NAME`: while nobody renews it nothing is done
-    #[arg(long, value_name = "LEASE")]
-    lease: Option<Lease>,
+    #[arg(long, value_name = "LEASE", value_parser = lease)]
+    lease: Option<ResourceName>,
 
     /// Only look and report, whatever the mode
     #[arg(long, conflicts_with = "purge_shards")]
@@ -82,21 +81,8 @@ pub(super) struct Sweeper {
     admin: AdminOptions,
 }
 
-/// Namespace and name of a lease.
-#[derive(Clone, Debug)]
-struct Lease(LeaseName);
-
-impl FromStr for Lease {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('/') {
-            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-                Ok(Self(LeaseName { namespace: namespace.into(), name: name.into() }))
-            }
-            _ => Err("write NAMESPACE/NAME".into()),
-        }
-    }
+fn lease(text: &str) -> Result<ResourceName, String> {
+    ResourceName::parse(text).ok_or_else(|| "write NAMESPACE/NAME".into())
 }
 
 impl Sweeper {
@@ -135,9 +121,9 @@ impl Sweeper {
         report: JobReport,
     ) -> anyhow::Result<JobReport> {
         let (client, _) = cluster::connect(WATCH).await.map_err(|why| anyhow!(why))?;
-        let lease = self.lease.clone().map(|Lease(name)| name);
-        let (resource, uid, generation) = (policy.resource.clone(), self.uid.clone(), self.generation);
-        let ordered = Ordered { resource, uid, generation, lease };
+        let version = ObjectVersion { uid: self.uid.clone(), generation: self.generation };
+        let (resource, lease) = (policy.resource.clone(), self.lease.clone());
+        let ordered = Ordered { resource, version: version.clone(), lease };
         let orders = ApiOrders::start(client.clone(), ordered, Arc::clone(&run.process.clock));
         let progress = Steps::new(Arc::clone(&serving.metrics), Arc::clone(&serving.board), policy.resource.clone());
         let context = Context {
@@ -152,10 +138,8 @@ impl Sweeper {
         if policy.mode == Mode::Enforce && !self.look {
             orders.confirmed(FIRST_ANSWER, &context.stop).await.map_err(|why| anyhow!(why))?;
         }
-        let object = self.object(client, policy).await?;
-        if object.metadata.generation != Some(self.generation) {
-            return Err(anyhow!("the resource changed since this Job was made"));
-        }
+        let object = cluster::resource(client, &policy.resource).await.context("the resource cannot be read")?;
+        version.stands(&object.metadata).map_err(|why| anyhow!(why))?;
         is_of(spec, &object)?;
         match (self.purge_shards, self.shard) {
             (Some(of), Some(index)) => {
@@ -194,18 +178,6 @@ impl Sweeper {
         let (status, reclaimed) = (state.status, state.reclaimed);
         let sweep = SweepReport { outcome: Outcome::of(policy, &swept), status, reclaimed, left_to_shards };
         Ok(JobReport { sweep: Some(sweep), ..report })
-    }
-
-    /// The resource as it is now.
-    async fn object(&self, client: Client, policy: &Policy) -> anyhow::Result<DynamicObject> {
-        let name = &policy.resource;
-        let kind = ApiResource::erase::<WorkspaceHygiene>(&());
-        let api: Api<DynamicObject> = Api::namespaced_with(client, &name.namespace, &kind);
-        let object = answered(api.get(&name.name)).await.context("the resource cannot be read")?;
-        match object.metadata.uid.as_ref() == Some(&self.uid) {
-            true => Ok(object),
-            false => Err(anyhow!("the resource was deleted, and another one has its name")),
-        }
     }
 }
 

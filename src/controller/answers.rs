@@ -4,19 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
-use kube::{Api, Client};
+use kube::Client;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::events::Events;
 use super::watch::{Asked, OURS};
 use super::writer::MANAGER;
-use crate::api::WorkspaceHygiene;
-use crate::cluster::{Unanswered, answered};
+use crate::cluster::{Unanswered, answered, resource, resources};
 use crate::names::PlanHash;
 use crate::policy::{Policy, ResourceName};
 use crate::records::AnswerKind;
 use crate::sweep::{self, Context, Sources, SweepError};
+use crate::sweeper::Heard;
 
 /// Time between two tries where it is not known whether there is such a plan.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -43,59 +43,70 @@ pub fn kind(what: &str) -> Option<AnswerKind> {
     }
 }
 
+/// What an answer is called where it is told.
+pub(super) fn action(kind: AnswerKind) -> &'static str {
+    match kind {
+        AnswerKind::Approve => "Approve",
+        AnswerKind::Dismiss => "Dismiss",
+    }
+}
+
+/// Whether another annotation drops the same plan: then this one lets nothing go, now or later.
+pub(crate) fn is_withdrawn(one: &Asked, all: &[Asked]) -> bool {
+    let dismissed = |other: &Asked| other.what == "dismiss-plan" && other.value == one.value;
+    kind(&one.what) == Some(AnswerKind::Approve) && all.iter().any(dismissed)
+}
+
+/// Follows what one of the annotations says to a plan, and says what came of it.
+pub async fn follow(
+    policy: &Arc<Policy>,
+    sources: &Sources,
+    context: &Context,
+    (asked, kind, withdrawn): (&Asked, AnswerKind, bool),
+) -> Heard {
+    let heard = |reason: &str, note: &str| {
+        let heard = Heard { what: asked.what.clone(), value: asked.value.clone(), settled: true, ..Heard::default() };
+        Heard { reason: reason.into(), ..heard }.with_note(note)
+    };
+    if withdrawn {
+        return heard("Withdrawn", "the same plan is dismissed by another annotation, which counts");
+    }
+    let Some(hash) = hash(&asked.value) else {
+        let note = "the annotation's value is no plan's hash: it has 32 hexadecimal digits, as status.hold.planHash";
+        return heard("NotAPlan", note);
+    };
+    let by = asked.by.as_deref().unwrap_or("an unknown manager");
+    let who = format!("the annotation {OURS}{}, set by {by}", asked.what);
+    let context = Context { actor: format!("{who}, heard by {}", context.actor), ..context.clone() };
+    match sweep::answer(Arc::clone(policy), sources.clone(), context, kind, hash.clone()).await {
+        Ok(answered) => {
+            let note = format!("plan {hash} with {} orphans, by {who}", answered.answer.orphans.len());
+            tracing::info!(name = policy.resource.name, "{}: {note}", action(kind));
+            let reason = if kind == AnswerKind::Approve { "Approved" } else { "Dismissed" };
+            Heard { followed: true, ..heard(reason, &note) }
+        }
+        Err(why) => {
+            tracing::warn!(name = policy.resource.name, %why, "the annotation could not be followed");
+            let settled = matches!(why, SweepError::NoSuchPlan { .. } | SweepError::NothingHeld);
+            Heard { settled, ..heard("NoSuchPlan", &why.to_string()) }
+        }
+    }
+}
+
 impl Answering {
     /// Answers, and takes the annotation away; tried until it is known what came of it. Whether a sweep should follow.
     pub(super) async fn run(self, kind: AnswerKind) -> bool {
-        let (done, action) = match kind {
-            AnswerKind::Approve => ("Approved", "Approve"),
-            AnswerKind::Dismiss => ("Dismissed", "Dismiss"),
-        };
-        let by = self.asked.by.as_deref().unwrap_or("an unknown manager");
-        let who = format!("the annotation {OURS}{}, set by {by}", self.asked.what);
-        if self.withdrawn {
-            self.events.tell(
-                true,
-                action,
-                "Withdrawn",
-                "the same plan is dismissed by another annotation, which counts",
-            );
-            self.forget().await;
-            return false;
-        }
-        let Some(hash) = hash(&self.asked.value) else {
-            let note =
-                "the annotation's value is no plan's hash: it has 32 hexadecimal digits, as status.hold.planHash";
-            self.events.tell(true, action, "NotAPlan", note);
-            self.forget().await;
-            return false;
-        };
-        loop {
-            if self.context.stop.requested() {
-                return false;
-            }
-            let context = Context { actor: format!("{who}, heard by {}", self.context.actor), ..self.context.clone() };
-            let policy = Arc::clone(&self.policy);
-            let (changes, sure) = match sweep::answer(policy, self.sources.clone(), context, kind, hash.clone()).await {
-                Ok(answered) => {
-                    let orphans = answered.answer.orphans.len();
-                    let note = format!("plan {hash} with {orphans} orphans, by {who}");
-                    tracing::info!(name = self.policy.resource.name, "{action}: {note}");
-                    self.events.tell(false, action, done, &note);
-                    (true, true)
-                }
-                Err(why) => {
-                    let sure = matches!(why, SweepError::NoSuchPlan { .. } | SweepError::NothingHeld);
-                    tracing::warn!(name = self.policy.resource.name, %why, "the annotation could not be followed");
-                    self.events.tell(true, action, "NoSuchPlan", &why.to_string());
-                    (false, sure)
-                }
-            };
-            if sure {
+        while !self.context.stop.requested() {
+            let asked = (&self.asked, kind, self.withdrawn);
+            let heard = follow(&self.policy, &self.sources, &self.context, asked).await;
+            self.events.tell(!heard.followed, action(kind), &heard.reason, &heard.note);
+            if heard.settled {
                 self.forget().await;
-                return changes;
+                return heard.followed;
             }
             let _ = tokio::time::timeout(PAUSE, self.context.stop.wait()).await;
         }
+        false
     }
 
     async fn forget(&self) {
@@ -124,9 +135,7 @@ async fn try_forget(
     what: &str,
     value: &str,
 ) -> Result<(), Unanswered> {
-    let kind = ApiResource::erase::<WorkspaceHygiene>(&());
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &name.namespace, &kind);
-    let object = answered(api.get(&name.name)).await?;
+    let object = resource(client.clone(), name).await?;
     let annotation = format!("{OURS}{what}");
     let says = object.metadata.annotations.as_ref().and_then(|all| all.get(&annotation));
     if object.metadata.uid.as_deref() != Some(uid) || says.map(String::as_str) != Some(value) {
@@ -138,11 +147,13 @@ async fn try_forget(
         "annotations": { annotation: null },
     }});
     let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-    answered(api.patch(&name.name, &params, &Patch::Merge(&patch))).await.map(drop)
+    answered(resources(client.clone(), &name.namespace).patch(&name.name, &params, &Patch::Merge(&patch)))
+        .await
+        .map(drop)
 }
 
 /// A plan's hash; `None` for a text that cannot be one.
-pub fn hash(text: &str) -> Option<PlanHash> {
+fn hash(text: &str) -> Option<PlanHash> {
     let text = text.trim().to_ascii_lowercase();
     (text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| PlanHash::new(text))
 }

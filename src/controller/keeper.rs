@@ -17,7 +17,6 @@ use super::told::{LONGEST_REQUEST, Told};
 use super::watch::Asked;
 use crate::api::WorkspaceHygiene;
 use crate::policy::Policy;
-use crate::records::AnswerKind;
 use crate::service::{Host, Parts, Task, Wiring};
 use crate::stop::Stop;
 use crate::sweep::Context;
@@ -205,8 +204,7 @@ impl Keeper {
                 running.task.sweep_now();
                 continue;
             }
-            let dismissed = |other: &Asked| other.what == "dismiss-plan" && other.value == one.value;
-            let withdrawn = kind == AnswerKind::Approve && asked.iter().any(dismissed);
+            let withdrawn = answers::is_withdrawn(one, asked);
             let policy = Arc::clone(&running.of.policy);
             let context = self.means.parts.context(&policy, &running.stop);
             let answering = Answering {

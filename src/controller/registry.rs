@@ -327,7 +327,6 @@ impl Registry {
 
     /// What the spec asks for, or why it is not followed.
     fn judged(&self, object: Value) -> Result<(Arc<Policy>, Option<Arc<WorkspaceHygiene>>), Refusal> {
-        let uid = object.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
         let loaded = judge(object, &self.policy).map_err(|faults| {
             let told: Vec<_> = faults.iter().map(crate::spec::Fault::told).collect();
             Refusal { reason: "InvalidSpec", message: cut(&told.join("; "), LONGEST) }
@@ -339,11 +338,7 @@ impl Registry {
         if let Some(same) = patterns.into_iter().find(|pattern| pattern.text() == policy.pattern.text()) {
             policy.pattern = same.clone();
         }
-        let resource = policy.claim.is_some().then(|| {
-            let mut resource = loaded.resource;
-            resource.metadata.uid = uid;
-            Arc::new(resource)
-        });
+        let resource = policy.claim.is_some().then(|| Arc::new(loaded.resource));
         Ok((Arc::new(policy), resource))
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use sha2::Digest as _;
@@ -12,9 +12,9 @@ use sha2::Sha256;
 use tokio::sync::{Semaphore, watch};
 
 use super::compose::Since;
-use crate::api::{API_VERSION, KIND, WorkspaceHygiene, WorkspaceHygieneStatus};
+use crate::api::{API_VERSION, KIND, WorkspaceHygieneStatus};
 use crate::clock::Clock;
-use crate::cluster::{Unanswered, answered, jittered};
+use crate::cluster::{Unanswered, answered, jittered, resources};
 use crate::packed::Packed;
 use crate::policy::ResourceName;
 use crate::term::Term;
@@ -65,8 +65,7 @@ impl Digest {
 
 impl Writer {
     pub(super) async fn run(mut self, mut wanted: watch::Receiver<Wanted>) {
-        let kind = ApiResource::erase::<WorkspaceHygiene>(&());
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.name.namespace, &kind);
+        let api = resources(self.client.clone(), &self.name.namespace);
         let mut pause = FIRST_PAUSE;
         let mut in_term: Option<Arc<Term>> = None;
         loop {

@@ -110,6 +110,15 @@ pub struct ResourceName {
     pub name: String,
 }
 
+impl ResourceName {
+    /// What `NAMESPACE/NAME` names; `None` for a text of another form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let sound = |part: &str| !part.is_empty() && !part.contains('/');
+        let (namespace, name) = text.split_once('/').filter(|(namespace, name)| sound(namespace) && sound(name))?;
+        Some(Self { namespace: namespace.into(), name: name.into() })
+    }
+}
+
 /// Whether a sweep may write to the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

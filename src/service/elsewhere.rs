@@ -9,9 +9,6 @@ use crate::report::status::{LastState, cut};
 use crate::stop::Stop;
 use crate::sweep::Sources;
 
-/// Longest message of a Job in status, in bytes: what the schema allows.
-const LONGEST: usize = 512;
-
 /// Where the sweeps of a resource run whose volume this process cannot reach. What is needed again is put back by the next sweep.
 #[async_trait]
 pub trait Elsewhere: Send + Sync {
@@ -69,6 +66,6 @@ impl Failed {
     pub fn ended(self) -> Option<JobStatus> {
         let job = *self.job?;
         let phase = if job.phase == JobPhase::Succeeded { job.phase } else { JobPhase::Failed };
-        Some(JobStatus { phase, message: Some(cut(&self.message, LONGEST)), ..job })
+        Some(JobStatus { phase, message: Some(cut(&self.message, JobStatus::LONGEST_MESSAGE)), ..job })
     }
 }

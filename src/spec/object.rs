@@ -1,6 +1,7 @@
 //! One resource as an API server holds it: judged as a document of a file is, so that a field which this version does not
 //! know is a fault here too, and all faults are told at once.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 use super::document::{self, Item};
@@ -22,6 +23,25 @@ impl ObjectVersion {
         let metadata = &object["metadata"];
         let uid = metadata["uid"].as_str().unwrap_or_default().to_owned();
         Self { uid, generation: metadata["generation"].as_i64().unwrap_or(0) }
+    }
+
+    /// Whether this version of the object is what there is.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn stands(&self, found: &ObjectMeta) -> Result<(), String> {
+        if found.uid.as_deref() != Some(&self.uid) {
+            return Err("the resource was deleted, and another one has its name".into());
+        }
+        if found.deletion_timestamp.is_some() {
+            return Err("the resource was deleted, and is about to go".into());
+        }
+        if found.generation == Some(self.generation) {
+            return Ok(());
+        }
+        let newest = found.generation.map_or_else(|| "not known".to_owned(), |newest| newest.to_string());
+        let then = self.generation;
+        Err(format!("the resource changed: this run is of generation {then}, and the newest is {newest}"))
     }
 
     /// A file's uid and generation are dropped; those of an object tell which spec a status is about.

@@ -6,5 +6,5 @@ mod orders;
 mod report;
 
 pub use answers::answer;
-pub use orders::{ApiOrders, LeaseName, Ordered};
+pub use orders::{ApiOrders, Ordered};
 pub use report::{Heard, JobReport, ShardReport, SweepReport};

@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::DynamicObject;
 use kube::{Api, Client};
 use tokio::task::AbortHandle;
 
-use crate::api::WorkspaceHygiene;
 use crate::clock::Clock;
-use crate::cluster::{answered, jittered};
+use crate::cluster::{answered, jittered, resource};
 use crate::orders::Orders;
 use crate::policy::ResourceName;
 use crate::report::text::length;
+use crate::spec::ObjectVersion;
 use crate::stop::Stop;
 
 /// Time between two questions.
@@ -23,26 +23,15 @@ const ASK: Duration = Duration::from_secs(10);
 /// No step is taken so long after the last question whose answer confirmed the orders was sent.
 const GOOD_FOR: Duration = Duration::from_secs(60);
 
-/// Namespace and name of a lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeaseName {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
 /// The resource that a Job was made for.
 #[derive(Clone, Debug)]
 pub struct Ordered {
     /// Its name.
     pub resource: ResourceName,
-    /// Its uid: another one with the same name has asked for nothing.
-    pub uid: String,
-    /// Its generation, which any change of its spec makes another one.
-    pub generation: i64,
+    /// The version of it that asked: another one, or another resource with its name, has asked for nothing.
+    pub version: ObjectVersion,
     /// The lease of the controller that made the Job; while nobody renews it nobody gates.
-    pub lease: Option<LeaseName>,
+    pub lease: Option<ResourceName>,
 }
 
 /// Orders that the API server confirms.
@@ -131,7 +120,7 @@ impl State {
 
     /// What the answers say to the question that was sent at `sent`.
     fn hear(&mut self, sent: Duration, object: &DynamicObject, lease: Option<&Lease>, ordered: &Ordered) {
-        if let Some(why) = changed(object, ordered) {
+        if let Err(why) = ordered.version.stands(&object.metadata) {
             self.ended.get_or_insert(why);
             return;
         }
@@ -148,7 +137,7 @@ impl State {
     fn renewed_at(&mut self, sent: Duration, lease: &Lease) -> Option<Duration> {
         let spec = lease.spec.as_ref();
         let holder = spec.and_then(|spec| spec.holder_identity.as_ref()).is_some_and(|holder| !holder.is_empty());
-        let Some(time) = spec.and_then(|spec| spec.renew_time.clone()).filter(|_| holder) else { return None };
+        let time = spec.and_then(|spec| spec.renew_time.clone()).filter(|_| holder)?;
         match &self.renewed {
             // Seen for the first time, which is no renewal.
             None => {
@@ -164,27 +153,9 @@ impl State {
     }
 }
 
-/// Why the object does not ask for this work any more.
-fn changed(object: &DynamicObject, ordered: &Ordered) -> Option<String> {
-    let (metadata, generation) = (&object.metadata, ordered.generation);
-    if metadata.uid.as_deref() != Some(&ordered.uid) {
-        return Some("the resource was deleted, and another one has its name".into());
-    }
-    if metadata.deletion_timestamp.is_some() {
-        return Some("the resource is being deleted".into());
-    }
-    (metadata.generation != Some(generation)).then(|| {
-        let newest = metadata.generation.unwrap_or_default();
-        format!("the resource changed: this work is of generation {generation}, and the newest is {newest}")
-    })
-}
-
 async fn ask_on(client: Client, ordered: Ordered, known: Arc<Known>) {
-    let name = &ordered.resource;
-    let kind = ApiResource::erase::<WorkspaceHygiene>(&());
-    let objects: Api<DynamicObject> = Api::namespaced_with(client.clone(), &name.namespace, &kind);
     let lease = ordered.lease.as_ref();
-    let leases = lease.map(|lease| (Api::<Lease>::namespaced(client, &lease.namespace), &lease.name));
+    let leases = lease.map(|lease| (Api::<Lease>::namespaced(client.clone(), &lease.namespace), &lease.name));
     loop {
         let sent = known.clock.uptime();
         let lease = async {
@@ -193,7 +164,7 @@ async fn ask_on(client: Client, ordered: Ordered, known: Arc<Known>) {
                 None => Ok(None),
             }
         };
-        let (object, lease) = futures_util::future::join(answered(objects.get(&name.name)), lease).await;
+        let (object, lease) = futures_util::future::join(resource(client.clone(), &ordered.resource), lease).await;
         let soon = {
             let mut state = known.state();
             match (object, lease) {
@@ -205,7 +176,7 @@ async fn ask_on(client: Client, ordered: Ordered, known: Arc<Known>) {
                 // A change is a change, whether or not the lease can be read.
                 (Ok(object), Err(error)) => {
                     state.unsure = Some(format!("the controller's lease cannot be read: {error}"));
-                    if let Some(why) = changed(&object, &ordered) {
+                    if let Err(why) = ordered.version.stands(&object.metadata) {
                         state.ended.get_or_insert(why);
                     }
                 }
@@ -225,8 +196,8 @@ mod tests {
 
     fn ordered() -> Ordered {
         let resource = ResourceName { namespace: "team".into(), name: "one".into() };
-        let lease = Some(LeaseName { namespace: "system".into(), name: "hygiene".into() });
-        Ordered { resource, uid: "u".into(), generation: 3, lease }
+        let lease = Some(ResourceName { namespace: "system".into(), name: "hygiene".into() });
+        Ordered { resource, version: ObjectVersion { uid: "u".into(), generation: 3 }, lease }
     }
 
     fn object(uid: &str, generation: i64, deleted: bool) -> DynamicObject {

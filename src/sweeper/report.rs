@@ -71,6 +71,8 @@ pub struct Heard {
     pub what: String,
     /// Its value.
     pub value: String,
+    /// What came of it in one word, as events have it.
+    pub reason: String,
     /// Whether it was followed.
     pub followed: bool,
     /// Whether it is over with: otherwise it is tried again.

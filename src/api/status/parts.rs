@@ -357,6 +357,11 @@ pub struct JobStatus {
     pub message: Option<String>,
 }
 
+impl JobStatus {
+    /// Longest message, in bytes: what the schema has room for.
+    pub const LONGEST_MESSAGE: usize = 512;
+}
+
 /// How far a Job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum JobPhase {

@@ -12,10 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::super::writer::MANAGER;
+use super::manifest::RESOURCE;
 use crate::cluster::{Unanswered, answered};
 
-/// The label that names the resource.
-pub(super) const RESOURCE: &str = "hygiene.dev/resource";
 /// Most objects of one list: a resource has a handful.
 const MOST: u32 = 500;
 

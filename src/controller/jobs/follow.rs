@@ -27,8 +27,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_secs(120);
 /// How long a pod may take to tell how far it is.
 const ASK: Duration = Duration::from_secs(2);
-/// Longest message of a Job in status, in bytes: what the schema allows.
-const LONGEST: usize = 512;
+const LONGEST: usize = JobStatus::LONGEST_MESSAGE;
 
 /// A Job that ended.
 pub(super) struct Followed {

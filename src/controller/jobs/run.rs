@@ -9,7 +9,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Client, ResourceExt};
 
-use super::super::answers::forget;
+use super::super::answers;
 use super::super::events::Events;
 use super::super::told::Told;
 use super::calls::Calls;
@@ -23,7 +23,7 @@ use crate::cluster::Unanswered;
 use crate::observe::containers::Look;
 use crate::observe::{Health, Reading};
 use crate::plan::HoldReason;
-use crate::policy::Mode;
+use crate::policy::{Mode, ResourceName};
 use crate::report::status::LastState;
 use crate::service::{Done, Elsewhere, Failed, Wanted};
 use crate::sweeper::{JobReport, SweepReport};
@@ -103,7 +103,7 @@ impl InJobs {
         };
         let followed = self.follow(&calls, &job, wanted, &mut place).await?;
         let report = followed.report(&self.uid)?;
-        self.heard(&report).await;
+        self.heard(&report, &wanted.policy.resource).await;
         let Some(sweep) = report.sweep else {
             let message = report.failure.unwrap_or_else(|| "its report tells of no sweep".into());
             return Err(Failed { job: Some(Box::new(followed.status)), ..failed("SweeperFailed", &message) });
@@ -248,19 +248,13 @@ impl InJobs {
     }
 
     /// Tells what came of annotations, and takes those away that are over with.
-    async fn heard(&self, report: &JobReport) {
-        let (name, namespace) = (self.resource.name_any(), self.resource.namespace().unwrap_or_default());
-        let name = crate::policy::ResourceName { namespace, name };
+    async fn heard(&self, report: &JobReport, name: &ResourceName) {
         for heard in &report.heard {
-            let action = if heard.what == "approve-plan" { "Approve" } else { "Dismiss" };
-            let reason = match (heard.followed, action) {
-                (true, "Approve") => "Approved",
-                (true, _) => "Dismissed",
-                (false, _) => "NoSuchPlan",
-            };
-            self.events.tell(!heard.followed, action, reason, &heard.note);
+            // Another version's sweeper may have heard what this one knows nothing of.
+            let Some(kind) = answers::kind(&heard.what) else { continue };
+            self.events.tell(!heard.followed, answers::action(kind), &heard.reason, &heard.note);
             if heard.settled {
-                forget(&self.shared.client, &name, &self.uid, &heard.what, &heard.value).await;
+                answers::forget(&self.shared.client, name, &self.uid, &heard.what, &heard.value).await;
             }
         }
     }

@@ -7,11 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use super::{Recipe, Work};
 use crate::api;
 
-/// The label of everything that is made for resources.
-const APPLICATION: (&str, &str) = ("app.kubernetes.io/name", "workspace-hygiene-sweeper");
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "hygiene");
 /// The label with the name of the resource.
-const RESOURCE: &str = "hygiene.dev/resource";
+pub(crate) const RESOURCE: &str = "hygiene.dev/resource";
 /// The label with the kind of work, of Jobs and their pods.
 pub(crate) const WORK: &str = "hygiene.dev/work";
 /// The annotation with the generation of the resource that an object was made for.
@@ -29,7 +27,7 @@ pub(super) fn of(recipe: &Recipe<'_>, name: String, work: Option<&Work<'_>>) -> 
 
 /// The labels and annotations alone, for the template of pods.
 pub(super) fn of_pods(recipe: &Recipe<'_>, work: Option<&Work<'_>>) -> ObjectMeta {
-    let labels = [APPLICATION, MANAGED_BY, (RESOURCE, recipe.name())].into_iter();
+    let labels = [api::SWEEPER_LABEL, MANAGED_BY, (RESOURCE, recipe.name())].into_iter();
     let labels = labels.chain(work.map(|work| (WORK, work.label())));
     let annotations = BTreeMap::from([(GENERATION.into(), recipe.generation().to_string())]);
     ObjectMeta {

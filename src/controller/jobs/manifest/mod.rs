@@ -14,7 +14,7 @@ mod tests;
 use crate::api::{ClaimVolumeSpec, JobTemplate, Mode, WorkspaceHygiene};
 pub(crate) use around::{config_map, role, role_bindings, service_account};
 pub(crate) use job::job;
-pub(crate) use metadata::{GENERATION, WORK};
+pub(crate) use metadata::{GENERATION, RESOURCE, WORK};
 pub(crate) use names::mark;
 pub(crate) use pod::{CONTAINER, VOLUME};
 

@@ -11,7 +11,7 @@ use super::{Recipe, Work, around, keys, names, security};
 use crate::api::{TolerationOperator, TolerationSpec};
 
 /// The name of the container.
-pub(crate) const CONTAINER: &str = "sweeper";
+pub(crate) const CONTAINER: &str = crate::api::SWEEPER_CONTAINER;
 /// The name of its port.
 pub(super) const PORT: &str = "admin";
 /// Where the claim is mounted, as a whole.

@@ -10,12 +10,13 @@ mod tests;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 
+use crate::api::JobStatus;
 use crate::report::status::cut;
 pub(crate) use job::of_job;
 pub(crate) use pod::of_pod;
 
 /// Longest message, in bytes.
-const LONGEST: usize = 512;
+const LONGEST: usize = JobStatus::LONGEST_MESSAGE;
 
 /// What stands in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,17 +9,12 @@ use kube::core::{Selector, SelectorExt};
 
 use super::claims::{self, is_over, mounts};
 use super::{CLAIMS, KubernetesApi, within};
+use crate::api::{SWEEPER_CONTAINER, SWEEPER_LABEL};
 use crate::names::{EntryName, SessionId};
 use crate::observe::containers::{ContainerEvidence, Look};
 use crate::observe::volume::HYGIENE;
 use crate::observe::{Health, IdSet, Reading};
 use crate::policy::{ClaimPolicy, KubernetesPolicy, NamePattern, Policy};
-
-/// The label of our own pods.
-const OURS: (&str, &str) = ("app.kubernetes.io/name", "workspace-hygiene-sweeper");
-
-/// The container of ours in them.
-const SWEEPER: &str = "sweeper";
 
 /// The pods of a namespace that mount a claim.
 #[derive(Debug)]
@@ -153,13 +148,13 @@ fn plain(path: &Path) -> Vec<&str> {
 
 /// Whether it is the pod of a Job of ours, which works by the lock on the volume.
 fn is_ours(pod: &Pod) -> bool {
-    pod.labels().get(OURS.0).is_some_and(|value| value == OURS.1)
+    pod.labels().get(SWEEPER_LABEL.0).is_some_and(|value| value == SWEEPER_LABEL.1)
         && pod.owner_references().iter().any(|owner| owner.kind == "Job" && owner.controller == Some(true))
 }
 
 fn without_sweeper(mut pod: Pod) -> Pod {
     if let Some(spec) = &mut pod.spec {
-        spec.containers.retain(|container| container.name != SWEEPER);
+        spec.containers.retain(|container| container.name != SWEEPER_CONTAINER);
     }
     pod
 }
@@ -283,7 +278,7 @@ mod tests {
         )
         .unwrap();
         assert!(root.claimed(&ours).is_err(), "a container that somebody added");
-        ours.spec.as_mut().unwrap().containers[0].name = SWEEPER.into();
+        ours.spec.as_mut().unwrap().containers[0].name = SWEEPER_CONTAINER.into();
         assert_eq!(ids(&root, &ours), Ok(Vec::new()));
     }
 

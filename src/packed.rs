@@ -1,15 +1,26 @@
-//! A value that is kept for long and looked at seldom, in one piece of memory: as its JSON. Of a thousand resources what is
-//! kept between sweeps is most of what a controller holds, and as structures it is hundreds of small pieces each.
+//! A value that is kept for long and looked at seldom, in one small piece of memory: as its JSON, compressed. Of a thousand
+//! resources what is kept between sweeps is most of what a controller holds, and as structures it is hundreds of small pieces
+//! each.
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::OnceLock;
 
+use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// From how many bytes of JSON on a value is like what others have to say.
+const TYPICAL: usize = 2048;
+
+/// The first value of some size. Most of a status is what those of all resources have: the names of its fields, the words of
+/// its conditions. LZ4 writes of what is in a dictionary only where it is.
+static DICTIONARY: OnceLock<Box<[u8]>> = OnceLock::new();
+
 /// A value as its JSON. Times of the API have whole seconds then, as in a status that was written.
 pub(crate) struct Packed<T> {
-    json: Box<[u8]>,
+    compressed: Box<[u8]>,
+    dictionary: &'static [u8],
     of: PhantomData<fn() -> T>,
 }
 
@@ -17,12 +28,23 @@ impl<T: Serialize + DeserializeOwned + Default> Packed<T> {
     /// Packs it. One that has no JSON, which no type here is, comes out as the default.
     pub(crate) fn new(value: &T) -> Self {
         let json = serde_json::to_vec(value).unwrap_or_default();
-        Self { json: json.into_boxed_slice(), of: PhantomData }
+        let dictionary = match json.len() >= TYPICAL {
+            true => DICTIONARY.get_or_init(|| json.clone().into_boxed_slice()),
+            false => DICTIONARY.get().map_or(&[][..], |known| known),
+        };
+        let compressed = compress_prepend_size_with_dict(&json, dictionary).into_boxed_slice();
+        Self { compressed, dictionary, of: PhantomData }
     }
 
     /// The value.
     pub(crate) fn get(&self) -> T {
-        serde_json::from_slice(&self.json).unwrap_or_default()
+        serde_json::from_slice(&self.json()).unwrap_or_default()
+    }
+}
+
+impl<T> Packed<T> {
+    fn json(&self) -> Vec<u8> {
+        decompress_size_prepended_with_dict(&self.compressed, self.dictionary).unwrap_or_default()
     }
 }
 
@@ -34,7 +56,7 @@ impl<T: Serialize + DeserializeOwned + Default> Default for Packed<T> {
 
 impl<T> fmt::Debug for Packed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Packed").field(&String::from_utf8_lossy(&self.json)).finish()
+        f.debug_tuple("Packed").field(&String::from_utf8_lossy(&self.json())).finish()
     }
 }
 
@@ -55,5 +77,17 @@ mod tests {
             Packed::<LastState>::default().get().status.observed_generation,
             LastState::default().status.observed_generation
         );
+    }
+
+    #[test]
+    fn what_is_like_another_takes_little_and_what_is_not_comes_out_as_it_was() {
+        let typical = |n: u32| (0..100).map(|field| format!("field {field} of {n}")).collect::<Vec<_>>();
+        let first = Packed::new(&typical(1));
+        let second = Packed::new(&typical(2));
+        let random: Vec<_> = (0..200).map(|_| uuid::Uuid::now_v7().to_string()).collect();
+        let other = Packed::new(&random);
+        assert_eq!((first.get(), second.get(), other.get()), (typical(1), typical(2), random));
+        let json = serde_json::to_vec(&typical(2)).unwrap().len();
+        assert!(second.compressed.len() * 3 < json, "{} of {json}", second.compressed.len());
     }
 }

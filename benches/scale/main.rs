@@ -1,14 +1,23 @@
 //! How long `hygiene plan` takes over a large volume, and how much memory, beside the shell pipeline that people write
 //! for the set difference alone. Prints a table; judges nothing, since what is fast depends on the machine.
 
+#[allow(clippy::disallowed_methods, dead_code)] // a bench needs little of what tests need
+#[path = "../../tests/it/kubernetes/cluster.rs"]
+mod cluster;
 mod measure;
+#[allow(clippy::disallowed_methods, dead_code, unused_imports)]
+#[path = "../../tests/it/servers/mod.rs"]
+mod servers;
+mod sweeper;
 mod world;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use measure::{measure, median};
+use measure::{Measured, measure, median};
+use sweeper::Sweeper;
 use world::World;
 
 /// Measures `hygiene plan` beside find | sort, sqlite3 | sort and comm
@@ -29,6 +38,14 @@ struct Options {
     /// Folder for the volume and the database, best on a tmpfs; it is made, and removed at the end
     #[arg(long, default_value = "/dev/shm/hygiene-bench-scale")]
     dir: PathBuf,
+
+    /// Another build of hygiene to measure, for a comparison
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_hygiene"))]
+    hygiene: OsString,
+
+    /// Measure `hygiene sweeper` as well, as a Job runs it, on a real API server that is started for it
+    #[arg(long)]
+    sweeper: bool,
 
     /// Keep the folder, and use what an earlier run of the same size kept there
     #[arg(long)]
@@ -70,10 +87,15 @@ fn main() -> Result<()> {
         options.rounds
     );
 
+    let sweeper = options.sweeper.then(|| Sweeper::prepare(&options.dir, &options.hygiene)).transpose()?;
+
     let (began, cpu_before) = (measure::now(), measure::cpu_of_all()?);
     let mut cpu_of_ours = 0.0;
     let mut pipeline = Vec::new();
-    let mut plans = world.specs.iter().map(|(name, spec)| (*name, spec, Vec::new())).collect::<Vec<_>>();
+    let ours = |spec| vec![options.hygiene.clone(), "plan".into(), "-f".into(), spec];
+    let mut measured: Vec<_> =
+        world.specs.iter().map(|(name, spec)| (*name, ours(spec.clone()), Vec::<Measured>::new())).collect();
+    measured.extend(sweeper.iter().map(|one| ("hygiene sweeper, as a Job runs it", one.arguments.clone(), Vec::new())));
     // The first round warms what the file system and the processor keep, and is thrown away.
     for round in 0..=options.rounds {
         let places = [world.root.as_os_str(), &world.database, options.dir.as_os_str()];
@@ -82,8 +104,8 @@ fn main() -> Result<()> {
         ensure!(found == world.orphans, "the pipeline found {found} orphans of {}", world.orphans);
         cpu_of_ours += shell.cpu;
         pipeline.extend((round > 0).then_some(shell));
-        for (name, spec, runs) in &mut plans {
-            let run = measure(env!("CARGO_BIN_EXE_hygiene"), &["plan".as_ref(), "-f".as_ref(), spec])?;
+        for (name, arguments, runs) in &mut measured {
+            let run = measure("env", &arguments.iter().map(OsString::as_os_str).collect::<Vec<_>>())?;
             let says = format!("{} workspaces, {} of them orphans", options.workspaces, world.orphans);
             ensure!(run.output.lines().any(|line| line == says), "{name} does not say \"{says}\":\n{}", run.output);
             cpu_of_ours += run.cpu;
@@ -97,7 +119,7 @@ fn main() -> Result<()> {
     let base = median(&pipeline, |run| run.seconds);
     let cpu = median(&pipeline, |run| run.cpu);
     println!("{:<34} {base:>6.2} s {:>16.2} {cpu:>6.2} s {:>12}", "find | sort, sqlite3 | sort, comm", 1.0, "-");
-    for (name, _, runs) in &plans {
+    for (name, _, runs) in &measured {
         let (time, cpu) = (median(runs, |run| run.seconds), median(runs, |run| run.cpu));
         let peak = median(runs, |run| run.peak_mib);
         println!("{name:<34} {time:>6.2} s {:>16.2} {cpu:>6.2} s {peak:>8.0} MiB", time / base);

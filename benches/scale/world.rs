@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use rusqlite::Connection;
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+use serde_json::{Value, json};
 
 /// When every workspace was last active: 2025-01-01, older than any minAge.
 const OLD: Timespec = Timespec { tv_sec: 1_735_689_600, tv_nsec: 0 };
@@ -38,12 +39,12 @@ impl World {
             fill(dir, workspaces, rows)?;
             fs::write(&finished, size)?;
         }
+        let mut by_id = resource(dir, "by-id");
+        by_id["spec"]["sessions"]["liveByIDQuery"] =
+            json!("select 1 from session where id = ?1 and deleted_at is null");
         let specs = vec![
-            ("hygiene plan", spec(dir, "by-live-query", "")?),
-            (
-                "hygiene plan, with liveByIDQuery",
-                spec(dir, "by-id", "\n    liveByIDQuery: select 1 from session where id = ?1 and deleted_at is null")?,
-            ),
+            ("hygiene plan", spec(dir, &resource(dir, "by-live-query"))?),
+            ("hygiene plan, with liveByIDQuery", spec(dir, &by_id)?),
         ];
         let (root, database) = (dir.join("volume").into(), dir.join("sessions.db").into());
         Ok(Self { root, database, orphans: workspaces / 100, specs })
@@ -108,38 +109,34 @@ fn scatter(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// A spec as people write it, with breakers wide enough that the plan is not held and so does all of its work.
-fn spec(dir: &Path, name: &str, by_id: &str) -> Result<OsString> {
-    let path = dir.join(format!("{name}.yaml"));
-    let (volume, database) = (dir.join("volume"), dir.join("sessions.db"));
-    let text = format!(
-        "\
-apiVersion: hygiene.dev/v1alpha1
-kind: WorkspaceHygiene
-metadata:
-  name: {name}
-spec:
-  mode: Report
-  volume:
-    path: {}
-  workspaces:
-    pattern: '^(?<session>[0-9a-f-]{{36}})$'
-    minAge: 24h
-    activity: Modified
-    keep: [\"shared-*\"]
-  sessions:
-    sqlite:
-      path: {}
-    liveQuery: select id from session where deleted_at is null{by_id}
-    timeout: 10m
-  limits:
-    breaker:
-      maxOrphans: 1000000
-      maxOrphanPercent: 100
-",
-        volume.display(),
-        database.display()
-    );
-    fs::write(&path, text)?;
+/// A resource as people write it, with breakers wide enough that the plan is not held and so does all of its work.
+pub fn resource(dir: &Path, name: &str) -> Value {
+    json!({
+        "apiVersion": "hygiene.dev/v1alpha1",
+        "kind": "WorkspaceHygiene",
+        "metadata": {"name": name},
+        "spec": {
+            "mode": "Report",
+            "volume": {"path": dir.join("volume")},
+            "workspaces": {
+                "pattern": "^(?<session>[0-9a-f-]{36})$",
+                "minAge": "24h",
+                "activity": "Modified",
+                "keep": ["shared-*"],
+            },
+            "sessions": {
+                "sqlite": {"path": dir.join("sessions.db")},
+                "liveQuery": "select id from session where deleted_at is null",
+                "timeout": "10m",
+            },
+            "limits": {"breaker": {"maxOrphans": 1_000_000, "maxOrphanPercent": 100}},
+        },
+    })
+}
+
+fn spec(dir: &Path, resource: &Value) -> Result<OsString> {
+    let name = resource["metadata"]["name"].as_str().context("a resource has a name")?;
+    let path = dir.join(format!("{name}.json"));
+    fs::write(&path, resource.to_string())?;
     Ok(path.into())
 }

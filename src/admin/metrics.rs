@@ -153,6 +153,11 @@ impl Metrics {
         }
     }
 
+    /// What holds deletion before a sweep ends.
+    pub fn held(&self, resource: &ResourceName, kind: Option<&'static str>) {
+        locked(&self.resources).entry(resource.clone()).or_default().hold(kind);
+    }
+
     /// Counts what was put back outside a sweep.
     pub fn restored(&self, resource: &ResourceName, acted: &Acted) {
         locked(&self.resources).entry(resource.clone()).or_default().restored += acted.restored.len() as u64;

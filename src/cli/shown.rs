@@ -11,6 +11,7 @@ use serde_json::json;
 use super::lines::Lines;
 use crate::act::Acted;
 use crate::admin::{Board, Metrics, OrphanLine, QuarantineLine, ResourceView, SweepLine};
+use crate::api::WorkspaceHygieneStatus;
 use crate::clock::Clock;
 use crate::names::SessionId;
 use crate::observe::containers::{ContainerEvidence, Look};
@@ -78,23 +79,27 @@ impl Shown {
                 held: past.held.clone(),
             }
         });
-        self.board.publish(ResourceView {
-            namespace: name.namespace.clone(),
-            name: name.name.clone(),
-            mode: mode(policy.mode).into(),
-            root: policy.root.display().to_string(),
-            schedule: policy.schedule.text().into(),
-            sweeps: sweeps.collect(),
-            orphans,
-            quarantine,
-            commands: self.commands(state),
-            status: state.status.clone(),
-        });
+        let sweeps = sweeps.collect();
+        self.board.publish(ResourceView { sweeps, orphans, quarantine, ..self.view(policy, &state.status) });
         self.board.tried(name);
     }
 
-    fn commands(&self, state: &LastState) -> Vec<String> {
-        let Some(hold) = &state.status.hold else { return Vec::new() };
+    /// A resource with nothing but its status.
+    fn view(&self, policy: &Policy, status: &WorkspaceHygieneStatus) -> ResourceView {
+        ResourceView {
+            namespace: policy.resource.namespace.clone(),
+            name: policy.resource.name.clone(),
+            mode: mode(policy.mode).into(),
+            root: policy.root.display().to_string(),
+            schedule: policy.schedule.text().into(),
+            commands: self.commands(status),
+            status: status.clone(),
+            ..ResourceView::default()
+        }
+    }
+
+    fn commands(&self, status: &WorkspaceHygieneStatus) -> Vec<String> {
+        let Some(hold) = &status.hold else { return Vec::new() };
         let commands = match &hold.plan_hash {
             Some(hash) => vec![
                 "hygiene plan -f SPEC --held".to_owned(),
@@ -179,6 +184,13 @@ impl Audience for Shown {
             let more = json!({"event": "hold", "kind": held.kind.word(), "reason": held.reason});
             self.emit(&policy.resource, &[("Held", "Count", json!(1))], more);
         }
+    }
+
+    fn meanwhile(&self, policy: &Policy, status: &WorkspaceHygieneStatus) {
+        self.metrics.held(&policy.resource, status.hold.as_ref().map(|hold| hold.kind.word()));
+        let before = self.board.view(&policy.resource).map(|before| (*before).clone()).unwrap_or_default();
+        let ResourceView { sweeps, orphans, quarantine, .. } = before;
+        self.board.publish(ResourceView { sweeps, orphans, quarantine, ..self.view(policy, status) });
     }
 
     fn restored(&self, policy: &Policy, acted: &Acted) {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::{HoldKind, HoldStatus, JobStatus, WorkspaceHygieneStatus};
+use crate::plan::HoldReason;
 use crate::policy::ResourceName;
 use crate::report::status::cut;
 
@@ -15,6 +16,9 @@ const LONGEST: usize = 8 * 1024 - 64;
 const LONGEST_MESSAGE: usize = 1024;
 /// The same of conditions that are there beside others.
 const SHORT_MESSAGE: usize = 256;
+
+/// Conditions that no sweep tells of.
+const IN_BETWEEN: [&str; 2] = ["Reconciling", "Stalled"];
 
 /// Since when each condition has been as it is, by what was published of the object. In mode Report without a state directory
 /// only the object itself remembers that, and what sweeps remember knows nothing of a refusal in between.
@@ -45,6 +49,8 @@ pub(super) fn swept(
     handled: Option<&String>,
 ) -> WorkspaceHygieneStatus {
     status.last_handled_sweep_request = handled.cloned();
+    // Where what was published is all that is remembered, the sweep began from a status that has them.
+    status.conditions.retain(|one| !IN_BETWEEN.contains(&one.type_.as_str()));
     if let Some(hold) = &mut status.hold {
         hold.message = cut(&for_kubectl(&hold.message, name, in_jobs), LONGEST_MESSAGE);
     }
@@ -58,7 +64,7 @@ pub(super) fn swept(
 pub(super) fn pending(mut status: WorkspaceHygieneStatus, generation: i64) -> WorkspaceHygieneStatus {
     let message = "the first sweep of this generation is under way";
     let reconciling = condition(("Reconciling", "True"), "SweepPending", message, generation);
-    status.conditions.retain(|one| one.type_ != "Stalled" && one.type_ != "Reconciling");
+    status.conditions.retain(|one| !IN_BETWEEN.contains(&one.type_.as_str()));
     status.conditions.push(reconciling);
     fitting(status)
 }
@@ -87,13 +93,17 @@ pub(super) fn working(
     fitting(status)
 }
 
+/// The gate that the controller looks at before and while a Job works.
+const GATE: HoldReason = HoldReason::ServiceUnhealthy;
+
 /// The status while a gate keeps the next sweep waiting.
 pub(super) fn waiting(
     mut status: WorkspaceHygieneStatus,
     generation: i64,
-    (reason, message): (&str, &str),
+    message: &str,
     since: Timestamp,
 ) -> WorkspaceHygieneStatus {
+    let reason = GATE.word();
     let known = status.hold.take().filter(|hold| hold.reason == reason).and_then(|hold| hold.since);
     status.hold = Some(HoldStatus {
         kind: HoldKind::Gate,
@@ -107,6 +117,17 @@ pub(super) fn waiting(
     let generation = status.observed_generation.min(generation);
     put(&mut status, condition(("DeletionAllowed", "False"), reason, &cut(message, SHORT_MESSAGE), generation));
     fitting(status)
+}
+
+/// Takes back that a gate keeps the next sweep waiting. Whether it did.
+pub(super) fn no_longer_waits(status: &mut WorkspaceHygieneStatus, generation: i64) -> bool {
+    let waited = status.hold.take_if(|hold| hold.kind == HoldKind::Gate && hold.reason == GATE.word()).is_some();
+    if waited {
+        let message = "the service is well again; what else stands in the way is known once the sweep ends";
+        let generation = status.observed_generation.min(generation);
+        put(status, condition(("DeletionAllowed", "Unknown"), "SweepPending", message, generation));
+    }
+    waited
 }
 
 /// Puts a condition in the place of the one of its kind.

@@ -143,30 +143,38 @@ impl Told {
         new
     }
 
-    /// A Job is at work, or something stands in its way: reason and message.
-    pub(super) fn works(&self, job: &JobStatus, trouble: Option<(&str, &str)>) {
+    /// A Job is at work, or something stands in its way: reason and message. No gate does.
+    pub(super) fn works(&self, policy: &Policy, job: &JobStatus, trouble: Option<(&str, &str)>) {
         let mut state = self.state();
         if trouble.is_some() {
             state.observe();
         }
-        let status = compose::working(state.status.get(), state.generation, job, trouble);
+        let mut status = state.status.get();
+        if compose::no_longer_waits(&mut status, state.generation) {
+            state.status = Arc::new(Packed::new(&status));
+        }
+        let status = compose::working(status, state.generation, job, trouble);
         self.publish_as(&state, Arc::new(Packed::new(&status)));
+        drop(state);
+        self.shown.meanwhile(policy, &status);
     }
 
     /// A gate keeps the next sweep waiting.
-    pub(super) fn waits(&self, job: Option<&JobStatus>, reason: &str, message: &str, now: Timestamp) {
+    pub(super) fn waits(&self, policy: &Policy, job: Option<&JobStatus>, message: &str, now: Timestamp) {
         let mut state = self.state();
         // Of an object that was swept before, Ready still speaks of that: a gate is no reason not to be.
         if state.status.get().observed_generation < 0 {
             state.observe();
         }
-        let mut status = compose::waiting(state.status.get(), state.generation, (reason, message), now);
+        let mut status = compose::waiting(state.status.get(), state.generation, message, now);
         // Since when it holds is remembered.
         state.status = Arc::new(Packed::new(&status));
         if let Some(job) = job {
             status = compose::working(status, state.generation, job, None);
         }
         self.publish_as(&state, Arc::new(Packed::new(&status)));
+        drop(state);
+        self.shown.meanwhile(policy, &status);
     }
 
     /// The state that the last sweep left, as far as the object tells.
@@ -231,13 +239,21 @@ impl Audience for Told {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::policy::PolicyOptions;
+    use crate::spec::judge;
 
-    struct Nobody;
+    /// Remembers what holds, as it was told between sweeps.
+    #[derive(Default)]
+    struct Listener(Mutex<Vec<Option<String>>>);
 
-    impl Audience for Nobody {
+    impl Audience for Listener {
+        fn meanwhile(&self, _: &Policy, status: &WorkspaceHygieneStatus) {
+            self.0.lock().unwrap().push(status.hold.as_ref().map(|hold| hold.reason.clone()));
+        }
         fn loaded(&self, _: &[Arc<Policy>]) {}
         fn fault(&self, _: Option<String>) {}
         fn swept(&self, _: &Policy, _: &Outcome, _: &LastState, _: Duration) {}
@@ -245,15 +261,35 @@ mod tests {
         fn due(&self, _: &Policy, _: &LastState) {}
     }
 
+    fn policy() -> Policy {
+        let object = json!({
+            "apiVersion": crate::api::API_VERSION, "kind": crate::api::KIND,
+            "metadata": {"name": "collab", "namespace": "team", "uid": "1", "generation": 1},
+            "spec": {
+                "volume": {"path": "/srv/workspaces"},
+                "workspaces": {"pattern": "^(?<session>[a-z]+)$"},
+                "sessions": {"sqlite": {"path": "/srv/sessions.db"}, "liveQuery": "select id from session"},
+            },
+        });
+        judge(object, &PolicyOptions::default()).unwrap().policy
+    }
+
     /// What is told, and the status that was written last.
     fn writing() -> (Told, watch::Receiver<Wanted>) {
+        let (told, written, _) = heard();
+        (told, written)
+    }
+
+    fn heard() -> (Told, watch::Receiver<Wanted>, Arc<Listener>) {
         let name = ResourceName { namespace: "team".into(), name: "collab".into() };
         let (post, _posted) = mpsc::channel(1);
         let (write, written) = watch::channel(None);
         let events = Events::new(post, &name, "uid");
-        let told = Told::new(name, WorkspaceHygieneStatus::default(), Arc::new(Nobody), events, write);
+        let listener = Arc::new(Listener::default());
+        let shown = Arc::clone(&listener) as Arc<dyn Audience>;
+        let told = Told::new(name, WorkspaceHygieneStatus::default(), shown, events, write);
         told.begin(&Term::unlimited());
-        (told, written)
+        (told, written, listener)
     }
 
     /// Kind, status, reason and generation of a condition.
@@ -287,12 +323,12 @@ mod tests {
     fn what_stands_in_the_way_of_a_first_sweep_is_told_of_a_generation_that_is_observed() {
         let (told, written) = writing();
         told.pending(3);
-        told.works(&job(), None);
+        told.works(&policy(), &job(), None);
         assert_eq!(conditions(&written), (-1, vec![one("Reconciling", "True", "SweepPending", 3)]));
-        told.works(&job(), Some(("SweeperNotScheduled", "no node")));
+        told.works(&policy(), &job(), Some(("SweeperNotScheduled", "no node")));
         assert_eq!(conditions(&written), (3, vec![one("Ready", "False", "SweeperNotScheduled", 3)]));
         // What was observed once stays so.
-        told.works(&job(), None);
+        told.works(&policy(), &job(), None);
         assert_eq!(conditions(&written), (3, vec![one("Ready", "False", "SweepPending", 3)]));
     }
 
@@ -300,14 +336,32 @@ mod tests {
     fn a_gate_before_the_first_sweep_of_a_generation_leaves_what_is_known_of_the_one_before() {
         let (told, written) = writing();
         told.pending(1);
-        told.waits(None, "ServiceUnhealthy", "a pod is not ready", Timestamp::UNIX_EPOCH);
+        told.waits(&policy(), None, "a pod is not ready", Timestamp::UNIX_EPOCH);
         let first = [one("Ready", "False", "SweepPending", 1), one("DeletionAllowed", "False", "ServiceUnhealthy", 1)];
         assert_eq!(conditions(&written), (1, first.to_vec()));
 
         told.pending(2);
-        told.waits(Some(&job()), "ServiceUnhealthy", "a pod is not ready", Timestamp::UNIX_EPOCH);
+        told.waits(&policy(), Some(&job()), "a pod is not ready", Timestamp::UNIX_EPOCH);
         let second = [&first[..], &[one("Reconciling", "True", "SweepPending", 2)]].concat();
         assert_eq!(conditions(&written), (1, second));
+    }
+
+    #[test]
+    fn a_gate_that_opened_holds_no_longer_and_one_that_closes_again_holds_since_then() {
+        let (told, written, listener) = heard();
+        told.pending(1);
+        let since = |seconds| {
+            told.waits(&policy(), None, "a pod is not ready", Timestamp::from_second(seconds).unwrap());
+            written.borrow().clone().unwrap().status.get().hold.unwrap().since.unwrap().0.as_second()
+        };
+        assert_eq!((since(100), since(105)), (100, 100));
+        told.works(&policy(), &job(), None);
+        let open = [one("Ready", "False", "SweepPending", 1), one("DeletionAllowed", "Unknown", "SweepPending", 1)];
+        assert_eq!(conditions(&written), (1, open.to_vec()));
+        assert_eq!(written.borrow().clone().unwrap().status.get().hold, None);
+        assert_eq!(since(200), 200);
+        let closed = || Some("ServiceUnhealthy".to_owned());
+        assert_eq!(*listener.0.lock().unwrap(), [closed(), closed(), None, closed()], "the metrics hear of it too");
     }
 
     fn handled(request: &str) -> WorkspaceHygieneStatus {
@@ -320,7 +374,7 @@ mod tests {
         let (post, _posted) = mpsc::channel(1);
         let (write, written) = watch::channel(None);
         let events = Events::new(post, &name, "uid");
-        let told = Told::new(name, handled("first"), Arc::new(Nobody), events, write);
+        let told = Told::new(name, handled("first"), Arc::new(Listener::default()), events, write);
         assert!(!told.request("first") && told.request("second"));
         let in_term = |generation| {
             told.begin(&Term::unlimited());

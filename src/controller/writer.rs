@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::{Api, Client};
+use kube::Client;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use sha2::Digest as _;
 use sha2::Sha256;
@@ -65,7 +65,6 @@ impl Digest {
 
 impl Writer {
     pub(super) async fn run(mut self, mut wanted: watch::Receiver<Wanted>) {
-        let api = resources(self.client.clone(), &self.name.namespace);
         let mut pause = FIRST_PAUSE;
         let mut in_term: Option<Arc<Term>> = None;
         loop {
@@ -77,14 +76,11 @@ impl Writer {
                     self.since = found.unwrap_or_else(|| self.since.clone());
                     in_term = Some(Arc::clone(&term));
                 }
-                let mut status = status.get();
-                self.since.settle(&mut status.conditions, self.clock.now());
-                let since = Since::of(&status.conditions);
-                let Ok(status) = serde_json::to_value(status) else { return };
+                let Ok((status, since)) = self.settled(&status) else { return };
                 let digest = Digest::of(&status);
                 if self.written != Some(digest) {
                     // Boxed, as it is seldom under way and its state is large.
-                    match Box::pin(self.apply(&api, status)).await {
+                    match Box::pin(self.apply(status)).await {
                         Ok(()) => {
                             (self.written, self.since) = (Some(digest), since);
                             pause = FIRST_PAUSE;
@@ -115,7 +111,16 @@ impl Writer {
         }
     }
 
-    async fn apply(&self, api: &Api<DynamicObject>, status: Value) -> Result<(), Unanswered> {
+    /// A status with the times at which its conditions became as they are.
+    fn settled(&self, status: &Packed<WorkspaceHygieneStatus>) -> serde_json::Result<(Value, Since)> {
+        let mut status = status.get();
+        self.since.settle(&mut status.conditions, self.clock.now());
+        let since = Since::of(&status.conditions);
+        Ok((serde_json::to_value(status)?, since))
+    }
+
+    async fn apply(&self, status: Value) -> Result<(), Unanswered> {
+        let api = resources(self.client.clone(), &self.name.namespace);
         // Nobody closes it.
         let _place = self.places.acquire().await.ok();
         // With the uid: an object of the same name that was made since is another one.

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use crate::act::Acted;
-use crate::api::WorkspaceHygiene;
+use crate::api::{WorkspaceHygiene, WorkspaceHygieneStatus};
 use crate::orders::Orders;
 use crate::policy::{Policy, ResourceName};
 use crate::report::outcome::Outcome;
@@ -75,6 +75,9 @@ pub trait Audience: Send + Sync {
 
     /// A sweep ended; `state` is what came of it.
     fn swept(&self, policy: &Policy, outcome: &Outcome, state: &LastState, took: Duration);
+
+    /// Before a sweep ends: what `status` says of the Job that runs it, or of a gate that keeps it waiting.
+    fn meanwhile(&self, _policy: &Policy, _status: &WorkspaceHygieneStatus) {}
 
     /// What is needed again was put back outside a sweep.
     fn restored(&self, _policy: &Policy, _acted: &Acted) {}

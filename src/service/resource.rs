@@ -83,7 +83,7 @@ struct Work {
     health: KnownHealth,
     state: Packed<LastState>,
     /// The state after the sweep that ended just now.
-    ended: Option<LastState>,
+    ended: Option<Box<LastState>>,
     /// Failures in a row.
     failures: u32,
     /// From when on the volume may be changed.
@@ -136,14 +136,24 @@ impl Work {
                     // Nothing came of it that could be told.
                     return;
                 }
-                let now = context.clock.now();
-                let mut state = self.ended.take().unwrap_or_else(|| self.state.get());
-                due = if again { now } else { self.next(&state, due, now) };
-                state.status.next_sweep_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(due));
-                self.state = Packed::new(&state);
-                self.wiring.audience.due(&self.policy, &state);
+                due = self.told_due(again, due, context.clock.now());
             }
         }
+    }
+
+    /// Tells when the next sweep is due, that follows the one due at `last`.
+    fn told_due(&mut self, again: bool, last: Timestamp, now: Timestamp) -> Timestamp {
+        let mut state = self.last();
+        let due = if again { now } else { self.next(&state, last, now) };
+        state.status.next_sweep_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(due));
+        self.state = Packed::new(&state);
+        self.wiring.audience.due(&self.policy, &state);
+        due
+    }
+
+    /// What the sweep that ended just now left, or the one before.
+    fn last(&mut self) -> Box<LastState> {
+        self.ended.take().unwrap_or_else(|| Box::new(self.state.get()))
     }
 
     /// Takes up what the last sweep left, of this process or of another.
@@ -244,7 +254,7 @@ impl Work {
                     tracing::warn!(step = error.step, what = error.name, "{}", error.message);
                 }
                 if let Some(state) = swept.state.take() {
-                    self.swept(&Outcome::of(&self.policy, &swept), *state, only_looks, took);
+                    self.swept(&Outcome::of(&self.policy, &swept), state, only_looks, took);
                 }
             }
             Some(Ok(Err(error))) => self.failed(FAILED, &error.to_string()),
@@ -273,7 +283,7 @@ impl Work {
         match elsewhere.sweep(wanted).await {
             _ if stop.requested() => false,
             Ok(done) => {
-                self.swept(&done.outcome, done.state, only_look, begun.elapsed());
+                self.swept(&done.outcome, Box::new(done.state), only_look, begun.elapsed());
                 done.failed.into_iter().for_each(|failed| self.failed_elsewhere(failed));
                 done.again
             }
@@ -305,7 +315,7 @@ impl Work {
         is_new
     }
 
-    fn swept(&mut self, outcome: &Outcome, mut state: LastState, only_looked: bool, took: Duration) {
+    fn swept(&mut self, outcome: &Outcome, mut state: Box<LastState>, only_looked: bool, took: Duration) {
         if only_looked && self.policy.mode == Mode::Enforce && state.status.hold.is_none() {
             let wait = self.may_change.saturating_duration_since(Instant::now());
             state.starting(crate::report::text::length(Duration::from_secs(wait.as_secs())));
@@ -350,10 +360,9 @@ impl Work {
         tracing::error!(namespace = name.namespace, name = name.name, "the sweep failed: {why}");
         let now = self.context(&self.stop).clock.now();
         // Of a sweep that ended, its figures stay.
-        let before = self.ended.take().unwrap_or_else(|| self.state.get());
-        let state = before.after_failure(&self.policy, reason, why, now);
+        let state = self.last().after_failure(&self.policy, reason, why, now);
         self.wiring.audience.failed(&self.policy, why, &state);
-        self.ended = Some(state);
+        self.ended = Some(Box::new(state));
     }
 
     /// Which quarantined workspaces are needed again; `None` where none is.

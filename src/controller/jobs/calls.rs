@@ -93,11 +93,16 @@ impl Calls {
         gone(answered(self.api::<Job>().delete(name, &params)).await.map(drop))
     }
 
-    /// Removes the specs of older generations.
-    pub(super) async fn delete_other_specs(&self, resource: &str, uid: &str, current: &str) -> Result<(), Unanswered> {
+    /// Removes specs but those that are needed.
+    pub(super) async fn delete_other_specs(
+        &self,
+        resource: &str,
+        uid: &str,
+        needed: &[String],
+    ) -> Result<(), Unanswered> {
         let api = self.api::<ConfigMap>();
         let listed = answered(api.list(&of_resource(resource))).await?;
-        for old in listed.items.iter().filter(|one| is_owned(*one, uid) && one.name_any() != current) {
+        for old in listed.items.iter().filter(|one| is_owned(*one, uid) && !needed.contains(&one.name_any())) {
             gone(answered(api.delete(&old.name_any(), &DeleteParams::default())).await.map(drop))?;
         }
         Ok(())

@@ -16,7 +16,6 @@ use super::run::{InJobs, failed, pending, unanswered};
 use super::trouble::{self, Trouble};
 use crate::admin;
 use crate::api::{JobPhase, JobStatus};
-use crate::plan::HoldReason;
 use crate::report::status::cut;
 use crate::service::{Failed, Wanted};
 use crate::sweeper::{JobReport, ShardReport};
@@ -187,13 +186,14 @@ async fn look(
         Err(why) => {
             status.phase = JobPhase::Pending;
             status.message = Some(cut(&format!("stands still while the service is not well: {why}"), LONGEST));
-            of.told.waits(Some(status), HoldReason::ServiceUnhealthy.word(), &why, of.now().0);
+            of.told.waits(wanted.policy, Some(status), &why, of.now().0);
         }
         Ok(()) => {
             if let Some(trouble) = &trouble {
                 status.message = Some(cut(&trouble.message, LONGEST));
             }
-            of.told.works(status, trouble.as_ref().map(|one| (one.reason, one.message.as_str())));
+            let trouble = trouble.as_ref().map(|one| (one.reason, one.message.as_str()));
+            of.told.works(wanted.policy, status, trouble);
         }
     }
     Ok(None)

@@ -22,7 +22,6 @@ use crate::clock::Clock;
 use crate::cluster::Unanswered;
 use crate::observe::containers::Look;
 use crate::observe::{Health, Reading};
-use crate::plan::HoldReason;
 use crate::policy::{Mode, ResourceName};
 use crate::report::status::LastState;
 use crate::service::{Done, Elsewhere, Failed, Wanted};
@@ -123,7 +122,7 @@ impl InJobs {
         let namespace = self.resource.namespace().unwrap_or_default();
         loop {
             while let Err(why) = self.gate(wanted).await {
-                self.told.waits(None, HoldReason::ServiceUnhealthy.word(), &why, self.shared.clock.now());
+                self.told.waits(wanted.policy, None, &why, self.shared.clock.now());
                 tokio::time::sleep(GATE).await;
             }
             let place = self.shared.queue.acquire(&namespace).await;
@@ -274,8 +273,10 @@ impl InJobs {
                 tracing::debug!(%why, job = name, "a finished Job cannot be removed");
             }
         }
-        let current = manifest::config_map(&self.recipe()).name_any();
-        if let Err(why) = calls.delete_other_specs(&self.resource.name_any(), &self.uid, &current).await {
+        // A command by hand goes by the spec that it was made for, and its pod may still have to start.
+        let mut needed: Vec<_> = jobs.iter().filter(|job| is_finished(job).is_none()).flat_map(specs).collect();
+        needed.push(manifest::config_map(&self.recipe()).name_any());
+        if let Err(why) = calls.delete_other_specs(&self.resource.name_any(), &self.uid, &needed).await {
             tracing::debug!(%why, "the specs of older generations cannot be removed");
         }
     }
@@ -304,6 +305,12 @@ fn finished(job: &Job) -> Option<Finished> {
     let ended = job.status.as_ref().and_then(|status| status.completion_time.clone());
     let at = ended.or_else(|| job.creation_timestamp()).map(|time| time.0);
     Some(Finished { name: job.name_any(), succeeded, at, work: work(job).unwrap_or_default().into() })
+}
+
+/// The ConfigMaps that a Job's pods mount.
+fn specs(job: &Job) -> Vec<String> {
+    let volumes = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()?.volumes.as_ref());
+    volumes.into_iter().flatten().filter_map(|volume| Some(volume.config_map.as_ref()?.name.clone())).collect()
 }
 
 /// What a Job is for.

@@ -38,7 +38,8 @@ pub(super) fn newest(pod: &Pod) -> Option<Stop> {
         at: time(condition.last_transition_time.as_ref()).unwrap_or_else(|| last_time(pod)),
         what: format!("pod {name} was taken away ({})", word(condition.reason.as_deref().unwrap_or_default())),
     });
-    let failed = (status.phase.as_deref() == Some("Failed")).then(|| Stop {
+    // Nor does it matter how such a pod ends as a whole: one whose program ends by SIGTERM, or that never began, failed.
+    let failed = (!is_leaving && status.phase.as_deref() == Some("Failed")).then(|| Stop {
         at: last_time(pod),
         what: format!("pod {name} failed{}", bracketed(status.reason.as_deref())),
     });

@@ -152,6 +152,14 @@ fn a_pod_that_is_gone_holds_unless_it_was_being_stopped() {
     let last = leaving.clone().after(Some(&restarted));
     assert!(held(&well, &[last]).unwrap().contains("was restarted (exit code 1) 5m ago"));
     assert_eq!(held(&well, &[pod(|_| ()).after(Some(&leaving))]), None, "it was being stopped when it was seen last");
+    // One whose program ends by the signal that stops it, or that never began, fails as a whole.
+    let failed = pod(|pod| {
+        pod["metadata"]["deletionTimestamp"] = json!(ago(90));
+        pod["status"]["phase"] = json!("Failed");
+        pod["status"]["containerStatuses"][0]["state"] = json!({"terminated": {"exitCode": 143, "reason": "Error"}});
+    });
+    assert_eq!(held(&well, std::slice::from_ref(&failed)), None);
+    assert_eq!(held(&[pod(|_| ()), failed], &[]), None);
 }
 
 #[test]

@@ -16,10 +16,11 @@ const SYSTEM: &str = "jobs-system";
 /// The ServiceAccount that it runs as.
 pub const CONTROLLER: &str = "system:serviceaccount:jobs-system:sweeps-workspace-hygiene";
 /// The namespaces whose resources it sweeps: one for each test.
-pub const NAMESPACES: [&str; 8] = [
+pub const NAMESPACES: [&str; 9] = [
     "jobs-life",
     "jobs-server",
     "jobs-serving",
+    "jobs-stops",
     "jobs-trouble",
     "jobs-quota",
     "jobs-shards",

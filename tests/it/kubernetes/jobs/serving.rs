@@ -5,27 +5,27 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::release::release;
-use super::{LONGEST, Swept, is_because, node};
+use super::{LONGEST, Swept, condition, is_because, merge, node};
 use crate::world::id;
 
 /// The condition that makes its pods ready, or not.
 const GATE: &str = "example.com/well";
 
-/// A Deployment with one pod that does nothing, and is ready once somebody says so.
+/// A Deployment with one pod that does nothing.
 struct Service {
     namespace: &'static str,
 }
 
 impl Service {
-    fn start(namespace: &'static str) -> Self {
-        let deployment = json!({
+    /// Starts it; `change` says what of its pod's spec is other than usual.
+    fn start(namespace: &'static str, change: Value) -> Self {
+        let mut deployment = json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "collab", "namespace": namespace},
             "spec": {
                 "selector": {"matchLabels": {"app": "collab"}},
                 "template": {
                     "metadata": {"labels": {"app": "collab"}},
                     "spec": {
-                        "readinessGates": [{"conditionType": GATE}],
                         "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
                         "containers": [{
                             "name": "collab", "image": "local/pause:1", "imagePullPolicy": "Never",
@@ -37,8 +37,22 @@ impl Service {
                 },
             },
         });
+        merge(&mut deployment["spec"]["template"]["spec"], change);
         node().admin_with(&["apply", "-f", "-"], &deployment.to_string());
         Self { namespace }
+    }
+
+    /// kubectl about its Deployment.
+    fn kubectl(&self, verb: &[&str], args: &[&str]) {
+        node().admin(&[&["-n", self.namespace], verb, &["deployment/collab"], args].concat());
+    }
+
+    /// Its pods are made anew, and its container is so.
+    fn roll(&self, container: Value) {
+        let mut container = container;
+        merge(&mut container, json!({"name": "collab"}));
+        let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}}).to_string();
+        self.kubectl(&["patch"], &["-p", &patch]);
     }
 
     fn pod(&self) -> Option<String> {
@@ -69,7 +83,8 @@ fn while_the_service_is_not_well_no_job_starts_and_one_that_runs_stands_still() 
     (1..=3).for_each(|n| swept.volume.session(&id(n)));
     // Long enough to be looked at: fifteen seconds at a hundred entries a second.
     swept.volume.workspace(&id(4), 1500);
-    let service = Service::start("jobs-serving");
+    let gated = json!({"readinessGates": [{"conditionType": GATE}]});
+    let service = Service::start("jobs-serving", gated);
     swept.wait_for(LONGEST, "pod of the service", || service.pod());
 
     // In mode Report it looks all the same.
@@ -121,5 +136,61 @@ fn while_the_service_is_not_well_no_job_starts_and_one_that_runs_stands_still() 
     assert_eq!(seen["job"]["name"], job["metadata"]["name"], "the same Job went on: {seen:#}");
     assert_eq!(swept.volume.held(), [1, 2, 3].map(id));
     assert!(swept.volume.ours("purging").is_empty());
+    swept.assert_all_is_well();
+}
+
+#[test]
+fn a_service_that_is_scaled_to_zero_rolled_or_out_of_memory_is_not_swept_beside() {
+    let _release = release();
+    let swept = Swept::new("jobs-stops", "collab");
+    (1..=3).for_each(|n| swept.volume.workspace(&id(n), 10));
+    (1..=3).for_each(|n| swept.volume.session(&id(n)));
+    let service = Service::start("jobs-stops", json!({}));
+    service.kubectl(&["rollout", "status"], &["--timeout=2m"]);
+    swept.apply(json!({
+        "containers": {"kubernetes": {"serving": {"selector": {"matchLabels": {"app": "collab"}}}}, "settle": "2s"},
+    }));
+    swept.wait("report", |status| is_because(status, "Ready", "True", "Swept"));
+    swept.enforce(json!({}));
+    let quarantined = |n: u64| swept.wait("quarantining", |status| status["quarantine"]["directories"] == n);
+    // Nothing is gone yet; the first plan, which was approved, had no orphans in it or has been carried out.
+    swept.wait("first plan", |status| status.get("hold").is_none() && status["quarantine"]["directories"] == 0);
+
+    // While it is not well nothing is done, however often somebody asks, and no Job is made for it.
+    let stands = |orphan: u32, words: &[&str]| {
+        swept.volume.workspace(&id(orphan), 10);
+        let enforced = || swept.jobs("sweep").iter().map(|job| job["metadata"]["name"].clone()).collect::<Vec<_>>();
+        swept.wait(&format!("gate with {words:?}"), |status| {
+            let allowed = condition(status, "DeletionAllowed");
+            let message = allowed["message"].as_str().unwrap_or_default();
+            is_because(status, "DeletionAllowed", "False", "ServiceUnhealthy")
+                && words.iter().all(|word| message.contains(word))
+        });
+        let before = enforced();
+        swept.annotate(&format!("hygiene.dev/sweep-requested-at=closed-{orphan}"));
+        std::thread::sleep(Duration::from_secs(8));
+        assert!(enforced().iter().all(|job| before.contains(job)), "a Job was made");
+        assert!(swept.volume.held().contains(&id(orphan)));
+    };
+
+    service.kubectl(&["scale"], &["--replicas=0"]);
+    stands(4, &["no pod serves", "whenAbsent: Proceed"]);
+    service.kubectl(&["scale"], &["--replicas=1"]);
+    quarantined(1);
+
+    // A rollout whose new pod never comes.
+    service.roll(json!({"image": "local/nobody-built-this:1"}));
+    stands(5, &["Deployment collab"]);
+    service.kubectl(&["rollout", "undo"], &[]);
+    quarantined(2);
+
+    // Out of memory: for half an hour.
+    service.roll(json!({"args": ["take"], "resources": {"limits": {"memory": "16Mi"}}}));
+    stands(6, &["container collab", "OOMKilled"]);
+    service.kubectl(&["rollout", "undo"], &[]);
+    service.kubectl(&["rollout", "status"], &["--timeout=2m"]);
+    stands(7, &["OOMKilled", "nothing is deleted for 30m"]);
+    assert_eq!(swept.volume.held(), [1, 2, 3, 6, 7].map(id));
+    swept.delete();
     swept.assert_all_is_well();
 }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::release::release;
 use super::volume::claim;
-use super::{LONGEST, Swept, condition, node};
+use super::{LONGEST, Swept, Volume, condition, node};
+use crate::servers::process::output;
 use crate::world::id;
 
 /// Within which a condition follows its event.
@@ -154,6 +155,44 @@ fn a_job_that_somebody_removed_did_what_nobody_knows_and_the_next_sweep_looks() 
 }
 
 #[test]
+fn a_job_by_hand_finds_its_spec_however_late_it_starts() {
+    let _release = release();
+    let swept = swept("by-hand");
+    swept.apply(json!({}));
+    swept.wait("report", |status| condition(status, "Ready")["reason"] == "Swept");
+    let mut printing = node().command(Path::new(env!("CARGO_BIN_EXE_hygiene")));
+    printing.args(["job-manifest", "jobs-trouble/by-hand", "--image", "local/hygiene:test", "--output", "json", "--"]);
+    let mut printed: Value = serde_json::from_str(&output(printing.args(["quarantine", "list"]), "")).unwrap();
+    let items = printed["items"].as_array_mut().unwrap();
+    let named = |kind: &str| items.iter().position(|one| one["kind"] == kind).unwrap();
+    let (spec, job) = (named("ConfigMap"), named("Job"));
+    items[job]["spec"]["suspend"] = json!(true);
+    let name = |at: usize| items[at]["metadata"]["name"].as_str().unwrap().to_owned();
+    let (spec, job) = (name(spec), name(job));
+    node().admin_with(&["apply", "-f", "-"], &printed.to_string());
+
+    // The spec changes meanwhile, and what older sweeps went by goes.
+    let specs = || swept.made("configmaps").into_iter().map(|one| one["metadata"]["name"].clone()).collect::<Vec<_>>();
+    for minimum in ["2h", "3h"] {
+        swept.patch(json!({"workspaces": {"minAge": minimum}}));
+        let newest = swept.kubectl(&["get", "wsh", swept.name, "-o", "jsonpath={.metadata.generation}"]);
+        let newest: i64 = newest.parse().unwrap();
+        swept.wait("report", |status| status["lastSweep"]["generation"] == newest);
+    }
+    swept.wait_for(LONGEST, "end of older specs", || (specs().len() == 2).then_some(()));
+    assert!(specs().contains(&json!(spec)), "{:?}", specs());
+    swept.kubectl(&["patch", "job", &job, "--type=merge", "-p", r#"{"spec": {"suspend": false}}"#]);
+    swept.kubectl(&["wait", "--for=condition=Complete", "--timeout=2m", &format!("job/{job}")]);
+
+    // With it goes its spec, some time.
+    swept.kubectl(&["delete", "job", &job]);
+    swept.annotate("hygiene.dev/sweep-requested-at=now");
+    swept.wait_for(LONGEST, "end of its spec", || (specs().len() == 1).then_some(()));
+    swept.delete();
+    swept.assert_all_is_well();
+}
+
+#[test]
 fn a_spec_that_somebody_else_put_where_ours_would_be_is_not_swept_by() {
     let _release = release();
     let swept = swept("forged");
@@ -172,6 +211,39 @@ fn a_spec_that_somebody_else_put_where_ours_would_be_is_not_swept_by() {
     swept.kubectl(&["delete", "configmap", &name]);
     swept.annotate("hygiene.dev/sweep-requested-at=again");
     swept.wait("report", |status| condition(status, "Ready")["reason"] == "Swept");
+    swept.delete();
+    swept.assert_all_is_well();
+}
+
+#[test]
+fn a_volume_that_is_full_is_told_as_that_and_what_was_condemned_makes_room() {
+    let _release = release();
+    let volume = Volume::with_room("jobs-trouble", "full", 4 << 20);
+    let swept = Swept { namespace: "jobs-trouble", name: "full", volume };
+    (1..=2).for_each(|n| swept.volume.workspace(&id(n), 20));
+    swept.volume.session(&id(1));
+    swept.volume.fill();
+    // Looking needs no room.
+    swept.apply(json!({"quarantine": {"retention": "1s"}}));
+    swept.wait("report", |status| condition(status, "Ready")["reason"] == "Swept");
+    swept.patch(json!({"mode": "Enforce"}));
+    let seen = says(&swept, LONGEST, "SweeperFailed", &["the volume is full", "free some space"]);
+    let time = |value: &Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let job = swept.jobs("sweep").into_iter().find(|job| job["metadata"]["name"] == seen["job"]["name"]).unwrap();
+    let ended = job["status"]["conditions"].as_array().unwrap().iter().find(|one| one["type"] == "Failed").unwrap();
+    let told = time(&condition(&seen, "Ready")["lastTransitionTime"]);
+    assert!(told.duration_since(time(&ended["lastTransitionTime"])) <= jiff::SignedDuration::from_secs(30), "{job:#}");
+
+    // With room it goes on by itself, and room was set aside: once condemned, a workspace goes from a full volume too.
+    swept.volume.make_room();
+    swept.approve();
+    swept.wait("quarantining", |status| status["quarantine"]["directories"] == 1);
+    swept.volume.fill();
+    swept.wait_for_retention();
+    swept.annotate("hygiene.dev/sweep-requested-at=purge");
+    swept.wait("purge", |status| status["reclaimed"]["directories"] == 1);
+    swept.volume.make_room();
+    assert_eq!(swept.volume.held(), [id(1)]);
     swept.delete();
     swept.assert_all_is_well();
 }

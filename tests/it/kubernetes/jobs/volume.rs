@@ -1,7 +1,8 @@
 //! A claim on the node, and its volume as the tests see it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,7 +10,7 @@ use serde_json::json;
 use workspace_hygiene::journal::Record;
 
 use super::node;
-use crate::servers::process::output;
+use crate::servers::process::{command, output};
 use crate::world::{DAY, backdate, manifest};
 
 /// The user of the image.
@@ -18,22 +19,62 @@ const USER: &str = "65532:65532";
 /// A volume with workspaces below `workspaces`, and the database of their sessions beside it.
 pub struct Volume {
     path: PathBuf,
+    /// The folder of the workspaces, as it is seen from here.
+    root: PathBuf,
 }
 
 impl Volume {
     /// Makes the claim `name` of a namespace, shared, with an empty volume.
     pub fn new(namespace: &str, name: &str) -> Self {
         let path = node().volume(&format!("{namespace}-{name}"));
-        fs::create_dir(path.join("workspaces")).unwrap();
-        let volume = Self { path };
-        volume.sql("create table session (id text primary key)");
-        output(Command::new("chown").args(["-R", USER]).arg(&volume.path), "");
-        claim(namespace, name, &["ReadWriteMany"], Some(&volume.path));
-        volume
+        let root = path.join("workspaces");
+        fs::create_dir(&root).unwrap();
+        Self { path, root }.claimed(namespace, name)
+    }
+
+    /// The same with room for so many bytes of workspaces.
+    pub fn with_room(namespace: &str, name: &str, bytes: u64) -> Self {
+        let path = node().volume(&format!("{namespace}-{name}"));
+        let root = path.join("workspaces");
+        fs::create_dir(&root).unwrap();
+        let first = node().first();
+        let mut mount = command("nsenter");
+        mount.arg(format!("--mount=/proc/{first}/ns/mnt")).args(["mount", "-t", "tmpfs"]);
+        output(mount.args(["-o", &format!("size={bytes}"), "tmpfs"]).arg(&root), "");
+        // Only the node has it mounted, and with the node it goes.
+        let seen = Path::new(&format!("/proc/{first}/root")).join(root.strip_prefix("/").unwrap());
+        output(Command::new("chown").arg(USER).arg(&seen), "");
+        Self { path, root: seen }.claimed(namespace, name)
+    }
+
+    fn claimed(self, namespace: &str, name: &str) -> Self {
+        self.sql("create table session (id text primary key)");
+        output(Command::new("chown").args(["-R", USER]).arg(&self.path), "");
+        claim(namespace, name, &["ReadWriteMany"], Some(&self.path));
+        self
+    }
+
+    /// Takes all the room that is left.
+    pub fn fill(&self) {
+        let mut file = File::create(self.root.join("filler")).unwrap();
+        while file.write(&[1; 4096]).is_ok_and(|written| written > 0) {}
+        while File::create(self.root.join(format!("filler-{}", uuid::Uuid::now_v7())))
+            .and_then(|mut file| file.write_all(b"x"))
+            .is_ok()
+        {}
+    }
+
+    /// Gives back what [`fill`](Self::fill) took.
+    pub fn make_room(&self) {
+        for one in fs::read_dir(&self.root).unwrap().map(|one| one.unwrap()) {
+            if one.file_name().to_string_lossy().starts_with("filler") {
+                fs::remove_file(one.path()).unwrap();
+            }
+        }
     }
 
     pub fn root(&self) -> PathBuf {
-        self.path.join("workspaces")
+        self.root.clone()
     }
 
     /// Makes a workspace with so many files that nobody has used for a month.

@@ -45,6 +45,7 @@ fn is_known(kind: &str, status: &str, reason: &str) -> bool {
         ("DeletionAllowed", "False") => {
             HoldReason::of(reason).is_some() || is_one_of(&["ReportMode", "Starting", "Paused"]) || is_one_of(&REFUSALS)
         }
+        ("DeletionAllowed", "Unknown") => reason == "SweepPending",
         ("BacklogDrained", "True") => reason == "NoOrphans",
         ("BacklogDrained", "False") => reason == "OrphansWait",
         ("Reconciling", "True") => reason == "SweepPending",

@@ -68,6 +68,9 @@ impl Writer {
         let mut pause = FIRST_PAUSE;
         let mut in_term: Option<Arc<Term>> = None;
         loop {
+            // A place first. Those that wait for one know nothing yet: a thousand statuses that are about to be written would be
+            // most of what there is in memory, and might be old by then. Nobody closes it.
+            let mut place = Arc::clone(&self.places).acquire_owned().await.ok();
             let newest = wanted.borrow_and_update().clone();
             if let Some(ToWrite { term, status, found }) = newest.filter(|newest| newest.term.stands()) {
                 if !in_term.as_ref().is_some_and(|before| Arc::ptr_eq(before, &term)) {
@@ -80,7 +83,9 @@ impl Writer {
                 let digest = Digest::of(&status);
                 if self.written != Some(digest) {
                     // Boxed, as it is seldom under way and its state is large.
-                    match Box::pin(self.apply(status)).await {
+                    let applied = Box::pin(self.apply(status)).await;
+                    drop(place.take());
+                    match applied {
                         Ok(()) => {
                             (self.written, self.since) = (Some(digest), since);
                             pause = FIRST_PAUSE;
@@ -105,6 +110,7 @@ impl Writer {
                     }
                 }
             }
+            drop(place);
             if wanted.changed().await.is_err() {
                 return;
             }
@@ -121,8 +127,6 @@ impl Writer {
 
     async fn apply(&self, status: Value) -> Result<(), Unanswered> {
         let api = resources(self.client.clone(), &self.name.namespace);
-        // Nobody closes it.
-        let _place = self.places.acquire().await.ok();
         // With the uid: an object of the same name that was made since is another one.
         let metadata = json!({"name": self.name.name, "namespace": self.name.namespace, "uid": self.uid});
         let body = json!({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status});

@@ -143,17 +143,22 @@ impl Told {
         new
     }
 
-    /// A Job is at work, or something stands in its way: reason and message. No gate does.
+    /// The gate was looked at, and is open.
+    pub(super) fn may_go(&self) {
+        let mut state = self.state();
+        let mut status = state.status.get();
+        if compose::no_longer_waits(&mut status, state.generation) {
+            state.status = Arc::new(Packed::new(&status));
+        }
+    }
+
+    /// A Job is at work, or something stands in its way: reason and message.
     pub(super) fn works(&self, policy: &Policy, job: &JobStatus, trouble: Option<(&str, &str)>) {
         let mut state = self.state();
         if trouble.is_some() {
             state.observe();
         }
-        let mut status = state.status.get();
-        if compose::no_longer_waits(&mut status, state.generation) {
-            state.status = Arc::new(Packed::new(&status));
-        }
-        let status = compose::working(status, state.generation, job, trouble);
+        let status = compose::working(state.status.get(), state.generation, job, trouble);
         self.publish_as(&state, Arc::new(Packed::new(&status)));
         drop(state);
         self.shown.meanwhile(policy, &status);
@@ -356,12 +361,19 @@ mod tests {
         };
         assert_eq!((since(100), since(105)), (100, 100));
         told.works(&policy(), &job(), None);
+        assert!(written.borrow().clone().unwrap().status.get().hold.is_some(), "nobody looked at the gate");
+        told.may_go();
+        told.works(&policy(), &job(), None);
         let open = [one("Ready", "False", "SweepPending", 1), one("DeletionAllowed", "Unknown", "SweepPending", 1)];
         assert_eq!(conditions(&written), (1, open.to_vec()));
         assert_eq!(written.borrow().clone().unwrap().status.get().hold, None);
         assert_eq!(since(200), 200);
         let closed = || Some("ServiceUnhealthy".to_owned());
-        assert_eq!(*listener.0.lock().unwrap(), [closed(), closed(), None, closed()], "the metrics hear of it too");
+        assert_eq!(
+            *listener.0.lock().unwrap(),
+            [closed(), closed(), closed(), None, closed()],
+            "the metrics hear of it too"
+        );
     }
 
     fn handled(request: &str) -> WorkspaceHygieneStatus {

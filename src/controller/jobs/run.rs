@@ -142,7 +142,10 @@ impl InJobs {
             return Ok(());
         }
         match wanted.sources.serving(Look::Passing, wanted.stop).await {
-            None | Some(Reading::Complete(Health::Healthy)) => Ok(()),
+            None | Some(Reading::Complete(Health::Healthy)) => {
+                self.told.may_go();
+                Ok(())
+            }
             Some(Reading::Complete(Health::Unhealthy(why)) | Reading::Unavailable(why)) => Err(why),
         }
     }

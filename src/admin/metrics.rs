@@ -153,9 +153,11 @@ impl Metrics {
         }
     }
 
-    /// What holds deletion before a sweep ends.
+    /// What holds deletion before a sweep ends, of a resource that is not forgotten yet.
     pub fn held(&self, resource: &ResourceName, kind: Option<&'static str>) {
-        locked(&self.resources).entry(resource.clone()).or_default().hold(kind);
+        if let Some(counted) = locked(&self.resources).get_mut(resource) {
+            counted.hold(kind);
+        }
     }
 
     /// Counts what was put back outside a sweep.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::lines::Lines;
@@ -63,9 +64,7 @@ impl Shown {
             (None, None) => (Vec::new(), Vec::new()),
         };
         let sweeps = state.sweeps.iter().map(|past| {
-            let time = |time: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
-                time.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
-            };
+            let time = |time: &Option<Time>| time.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
             SweepLine {
                 id: past.sweep.id.clone(),
                 start: time(&past.sweep.start_time),
@@ -189,8 +188,14 @@ impl Audience for Shown {
     fn meanwhile(&self, policy: &Policy, status: &WorkspaceHygieneStatus) {
         self.metrics.held(&policy.resource, status.hold.as_ref().map(|hold| hold.kind.word()));
         let before = self.board.view(&policy.resource).map(|before| (*before).clone()).unwrap_or_default();
-        let ResourceView { sweeps, orphans, quarantine, .. } = before;
-        self.board.publish(ResourceView { sweeps, orphans, quarantine, ..self.view(policy, status) });
+        let ResourceView { sweeps, orphans, quarantine, status: known, .. } = before;
+        let mut status = status.clone();
+        // Since when they are so is written into them once they are published.
+        for one in &mut status.conditions {
+            let same = known.conditions.iter().find(|known| known.type_ == one.type_ && known.status == one.status);
+            one.last_transition_time = same.map_or(Time(self.clock.now()), |same| same.last_transition_time.clone());
+        }
+        self.board.publish(ResourceView { sweeps, orphans, quarantine, ..self.view(policy, &status) });
     }
 
     fn restored(&self, policy: &Policy, acted: &Acted) {

@@ -53,8 +53,9 @@ pub(super) fn action(kind: AnswerKind) -> &'static str {
 
 /// Whether another annotation drops the same plan: then this one lets nothing go, now or later.
 pub(crate) fn is_withdrawn(one: &Asked, all: &[Asked]) -> bool {
-    let dismissed = |other: &Asked| other.what == "dismiss-plan" && other.value == one.value;
-    kind(&one.what) == Some(AnswerKind::Approve) && all.iter().any(dismissed)
+    let plan = |asked: &Asked| hash(&asked.value);
+    let dismissed = |other: &Asked| kind(&other.what) == Some(AnswerKind::Dismiss) && plan(other) == plan(one);
+    kind(&one.what) == Some(AnswerKind::Approve) && plan(one).is_some() && all.iter().any(dismissed)
 }
 
 /// Follows what one of the annotations says to a plan, and says what came of it.

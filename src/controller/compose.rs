@@ -103,6 +103,10 @@ pub(super) fn waiting(
     message: &str,
     since: Timestamp,
 ) -> WorkspaceHygieneStatus {
+    // Nothing is deleted while a person has to decide, and what they need for it must stay.
+    if status.hold.as_ref().is_some_and(|hold| hold.kind == HoldKind::Breaker) {
+        return status;
+    }
     let reason = GATE.word();
     let known = status.hold.take().filter(|hold| hold.reason == reason).and_then(|hold| hold.since);
     status.hold = Some(HoldStatus {
@@ -123,11 +127,20 @@ pub(super) fn waiting(
 pub(super) fn no_longer_waits(status: &mut WorkspaceHygieneStatus, generation: i64) -> bool {
     let waited = status.hold.take_if(|hold| hold.kind == HoldKind::Gate && hold.reason == GATE.word()).is_some();
     if waited {
-        let message = "the service is well again; what else stands in the way is known once the sweep ends";
+        let message = "the service is well again; what else may stand in the way the next sweep that ends tells";
         let generation = status.observed_generation.min(generation);
         put(status, condition(("DeletionAllowed", "Unknown"), "SweepPending", message, generation));
     }
     waited
+}
+
+/// The status after a sweep of which nothing is known, with what is known of its gate.
+pub(super) fn as_gated(mut status: WorkspaceHygieneStatus, known: WorkspaceHygieneStatus) -> WorkspaceHygieneStatus {
+    status.hold = known.hold;
+    if let Some(allowed) = known.conditions.into_iter().find(|one| one.type_ == "DeletionAllowed") {
+        put(&mut status, allowed);
+    }
+    fitting(status)
 }
 
 /// Puts a condition in the place of the one of its kind.

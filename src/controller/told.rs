@@ -46,6 +46,8 @@ struct State {
     requested: Option<String>,
     running: Option<String>,
     handled: Option<String>,
+    /// Whether the sweep that ended just now left a report, which tells what holds.
+    reported: bool,
 }
 
 impl State {
@@ -72,8 +74,17 @@ impl Told {
         let term = Term::unlimited();
         term.close();
         let status = Arc::new(Packed::new(&status));
-        let state =
-            State { term, status, generation: 0, found: None, began: None, requested: None, running: None, handled };
+        let state = State {
+            term,
+            status,
+            generation: 0,
+            found: None,
+            began: None,
+            requested: None,
+            running: None,
+            handled,
+            reported: false,
+        };
         Self { name, shown, events, write, state: Mutex::new(state) }
     }
 
@@ -144,11 +155,14 @@ impl Told {
     }
 
     /// The gate was looked at, and is open.
-    pub(super) fn may_go(&self) {
+    pub(super) fn may_go(&self, policy: &Policy) {
         let mut state = self.state();
         let mut status = state.status.get();
         if compose::no_longer_waits(&mut status, state.generation) {
             state.status = Arc::new(Packed::new(&status));
+            self.publish(&state);
+            drop(state);
+            self.shown.meanwhile(policy, &status);
         }
     }
 
@@ -215,9 +229,10 @@ impl Audience for Told {
         let before = self.state().status.get();
         self.events.swept(policy, outcome, before.hold.as_ref().map(|hold| hold.reason.as_str()));
         self.events.sources(&before.conditions, &state.status.conditions);
+        let mut state = self.state();
+        state.reported = true;
         // One that stepped aside or was stopped follows again at once, and answers then.
         if !outcome.stopped() {
-            let mut state = self.state();
             state.handled = state.running.take().or_else(|| state.handled.take());
         }
     }
@@ -236,7 +251,12 @@ impl Audience for Told {
     fn due(&self, policy: &Policy, last: &LastState) {
         self.shown.due(policy, last);
         let mut state = self.state();
-        let status = compose::swept(last.status.clone(), &self.name, policy.claim.is_some(), state.handled.as_ref());
+        let mut status =
+            compose::swept(last.status.clone(), &self.name, policy.claim.is_some(), state.handled.as_ref());
+        // Without a report only the controller's own looks at the gate tell.
+        if !std::mem::take(&mut state.reported) && policy.claim.is_some() {
+            status = compose::as_gated(status, state.status.get());
+        }
         state.status = Arc::new(Packed::new(&status));
         self.publish(&state);
     }
@@ -362,7 +382,7 @@ mod tests {
         assert_eq!((since(100), since(105)), (100, 100));
         told.works(&policy(), &job(), None);
         assert!(written.borrow().clone().unwrap().status.get().hold.is_some(), "nobody looked at the gate");
-        told.may_go();
+        told.may_go(&policy());
         told.works(&policy(), &job(), None);
         let open = [one("Ready", "False", "SweepPending", 1), one("DeletionAllowed", "Unknown", "SweepPending", 1)];
         assert_eq!(conditions(&written), (1, open.to_vec()));
@@ -371,7 +391,7 @@ mod tests {
         let closed = || Some("ServiceUnhealthy".to_owned());
         assert_eq!(
             *listener.0.lock().unwrap(),
-            [closed(), closed(), closed(), None, closed()],
+            [closed(), closed(), closed(), None, None, closed()],
             "the metrics hear of it too"
         );
     }

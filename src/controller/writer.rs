@@ -103,9 +103,8 @@ impl Writer {
                                 return;
                             }
                             pause = (pause * 2).min(LONGEST_PAUSE);
-                            if term.stands() {
-                                continue;
-                            }
+                            // What came meanwhile counts as seen now: it may be of another term.
+                            continue;
                         }
                     }
                 }

@@ -142,8 +142,9 @@ impl InJobs {
             return Ok(());
         }
         match wanted.sources.serving(Look::Passing, wanted.stop).await {
-            None | Some(Reading::Complete(Health::Healthy)) => {
-                self.told.may_go();
+            None => Ok(()),
+            Some(Reading::Complete(Health::Healthy)) => {
+                self.told.may_go(wanted.policy);
                 Ok(())
             }
             Some(Reading::Complete(Health::Unhealthy(why)) | Reading::Unavailable(why)) => Err(why),

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::clock::before;
 use crate::observe::aws::word;
 
 /// After an unplanned stop nothing is deleted for so long (DESIGN, promise 13).
@@ -28,8 +29,8 @@ const DISRUPTIONS: [&str; 4] =
 pub(super) fn newest(pod: &Pod) -> Option<Stop> {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let status = pod.status.as_ref()?;
-    let is_leaving = pod.metadata.deletion_timestamp.is_some();
-    let containers = containers(status).filter_map(|container| stopped(pod, name, container, is_leaving));
+    let leaves = leaving_since(pod);
+    let containers = containers(status).filter_map(|container| stopped(pod, name, container, leaves));
     let disrupted = status.conditions.iter().flatten().filter(|condition| {
         let reason = condition.reason.as_deref().unwrap_or_default();
         condition.type_ == "DisruptionTarget" && condition.status == "True" && DISRUPTIONS.contains(&reason)
@@ -38,8 +39,8 @@ pub(super) fn newest(pod: &Pod) -> Option<Stop> {
         at: time(condition.last_transition_time.as_ref()).unwrap_or_else(|| last_time(pod)),
         what: format!("pod {name} was taken away ({})", word(condition.reason.as_deref().unwrap_or_default())),
     });
-    // Nor does it matter how such a pod ends as a whole: one whose program ends by SIGTERM, or that never began, failed.
-    let failed = (!is_leaving && status.phase.as_deref() == Some("Failed")).then(|| Stop {
+    // Nor does it matter how a pod that leaves ends as a whole: one whose program ends by SIGTERM, or that never began, failed.
+    let failed = (leaves.is_none() && status.phase.as_deref() == Some("Failed")).then(|| Stop {
         at: last_time(pod),
         what: format!("pod {name} failed{}", bracketed(status.reason.as_deref())),
     });
@@ -54,11 +55,26 @@ pub(super) fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerS
     all.into_iter().flatten().flatten()
 }
 
-fn stopped(pod: &Pod, name: &str, container: &ContainerStatus, is_leaving: bool) -> Option<Stop> {
+/// How far the clocks of a node and of the API server may be apart.
+const SKEW: Duration = Duration::from_secs(10);
+
+/// Since when a pod is being stopped; its `deletionTimestamp` is when its time is over.
+fn leaving_since(pod: &Pod) -> Option<Timestamp> {
+    let over = pod.metadata.deletion_timestamp.as_ref()?.0;
+    let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or_default().max(0);
+    Some(before(over, Duration::from_secs(grace.unsigned_abs())))
+}
+
+fn stopped(pod: &Pod, name: &str, container: &ContainerStatus, leaves: Option<Timestamp>) -> Option<Stop> {
     let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
     let now = container.state.as_ref().and_then(|state| state.terminated.as_ref());
     // One that ends while its pod is being stopped does what it was told, and an init container that is done is done.
-    let now = now.filter(|end| !is_leaving && end.exit_code != 0);
+    let by_itself = |end: &ContainerStateTerminated| match (leaves, time(end.finished_at.as_ref())) {
+        (None, _) => true,
+        (Some(leaves), Some(ended)) => ended < before(leaves, SKEW),
+        (Some(_), None) => false,
+    };
+    let now = now.filter(|end| end.exit_code != 0 && by_itself(end));
     let end = now.or(last)?;
     let verb = if now.is_some() { "ended" } else { "was restarted" };
     // Of a container whose end nobody saw (ContainerStatusUnknown) it is only known when it began again.

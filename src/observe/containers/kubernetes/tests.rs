@@ -160,6 +160,18 @@ fn a_pod_that_is_gone_holds_unless_it_was_being_stopped() {
     });
     assert_eq!(held(&well, std::slice::from_ref(&failed)), None);
     assert_eq!(held(&[pod(|_| ()), failed], &[]), None);
+    // One that ended by itself, before anybody wanted it to go, did not.
+    let crashed = |before_leaving: i64| {
+        pod(|pod| {
+            pod["metadata"]["deletionTimestamp"] = json!(ago(60));
+            pod["metadata"]["deletionGracePeriodSeconds"] = json!(30);
+            pod["status"]["phase"] = json!("Failed");
+            let end = json!({"exitCode": 1, "reason": "Error", "finishedAt": ago(90 + before_leaving)});
+            pod["status"]["containerStatuses"][0]["state"] = json!({"terminated": end});
+        })
+    };
+    assert!(held(&well, &[crashed(15)]).unwrap().contains("ended (Error, exit code 1)"));
+    assert_eq!(held(&well, &[crashed(-5)]), None);
 }
 
 #[test]

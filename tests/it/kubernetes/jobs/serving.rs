@@ -168,7 +168,7 @@ fn a_service_that_is_scaled_to_zero_rolled_or_out_of_memory_is_not_swept_beside(
         });
         let before = enforced();
         swept.annotate(&format!("hygiene.dev/sweep-requested-at=closed-{orphan}"));
-        std::thread::sleep(Duration::from_secs(8));
+        std::thread::sleep(Duration::from_secs(12));
         assert!(enforced().iter().all(|job| before.contains(job)), "a Job was made");
         assert!(swept.volume.held().contains(&id(orphan)));
     };

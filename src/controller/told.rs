@@ -396,6 +396,47 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_gate_hides_no_breaker_that_a_person_has_to_decide_on() {
+        let (told, written, _) = heard();
+        told.pending(1);
+        let hold = crate::api::HoldStatus {
+            kind: crate::api::HoldKind::Breaker,
+            reason: "TooManyOrphans".into(),
+            message: "approve it".into(),
+            since: None,
+            plan_hash: Some("abc".into()),
+            directories: None,
+        };
+        let mut last = LastState::default();
+        last.status.hold = Some(hold);
+        told.due(&policy(), &last);
+        let held = || written.borrow().clone().unwrap().status.get().hold.unwrap();
+        told.waits(&policy(), None, "a pod is not ready", Timestamp::UNIX_EPOCH);
+        assert_eq!((held().reason.as_str(), held().plan_hash.as_deref()), ("TooManyOrphans", Some("abc")));
+        told.may_go(&policy());
+        assert_eq!(held().reason, "TooManyOrphans");
+    }
+
+    #[test]
+    fn a_job_that_left_no_report_tells_of_no_gate() {
+        let (told, written, _) = heard();
+        let claim = Some(crate::policy::ClaimPolicy { name: "efs".into(), sub_path: None });
+        let policy = Policy { claim, ..policy() };
+        told.pending(1);
+        told.waits(&policy, None, "a pod is not ready", Timestamp::UNIX_EPOCH);
+        // What the task remembers is from when the gate was closed.
+        let status = written.borrow().clone().unwrap().status.get();
+        let last = LastState { status, ..LastState::default() };
+        told.may_go(&policy);
+        told.failed(&policy, "no report", &last);
+        told.due(&policy, &last);
+        let status = written.borrow().clone().unwrap().status.get();
+        assert_eq!(status.hold, None);
+        let allowed = status.conditions.iter().find(|one| one.type_ == "DeletionAllowed").unwrap();
+        assert_eq!((allowed.status.as_str(), allowed.reason.as_str()), ("Unknown", "SweepPending"));
+    }
+
     fn handled(request: &str) -> WorkspaceHygieneStatus {
         WorkspaceHygieneStatus { last_handled_sweep_request: Some(request.into()), ..WorkspaceHygieneStatus::default() }
     }

@@ -10,8 +10,9 @@ use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// From how many bytes of JSON on a value is like what others have to say.
-const TYPICAL: usize = 2048;
+/// From how many bytes of JSON on a value is like what others have to say: a status after its first sweep has some 1 600, one before
+/// it less than 500.
+const TYPICAL: usize = 1024;
 
 /// The first value of some size. Most of a status is what those of all resources have: the names of its fields, the words of
 /// its conditions. LZ4 writes of what is in a dictionary only where it is.
@@ -62,7 +63,10 @@ impl<T> fmt::Debug for Packed<T> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::api::WorkspaceHygieneStatus;
     use crate::report::status::LastState;
 
     #[test]
@@ -77,6 +81,36 @@ mod tests {
             Packed::<LastState>::default().get().status.observed_generation,
             LastState::default().status.observed_generation
         );
+    }
+
+    /// What the first sweep of a volume leaves, in the fewest words.
+    #[test]
+    fn a_status_is_typical_from_its_first_sweep_on() {
+        let condition = |kind: &str, message: &str| {
+            let (reason, status, time) = ("Swept", "True", "2026-01-01T00:00:00Z");
+            json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": time,
+                "observedGeneration": 1})
+        };
+        let status = json!({
+            "observedGeneration": 1,
+            "conditions": [
+                condition("Ready", "the spec is accepted, the sources answer, and the last sweep finished"),
+                condition("SourcesAvailable", "every source that is configured answered"),
+                condition("DeletionAllowed", "spec.mode is Report, which changes nothing"),
+                condition("BacklogDrained", "no orphan waits for its turn"),
+            ],
+            "lastSweep": {
+                "id": "01a223d1-194b-73c0-b8db-1911bc5e9284", "generation": 1, "result": "Completed",
+                "startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:00:00Z",
+                "planHash": "85517b80cc69c83755ecf7b8d6d9abf6", "directories": 0, "orphans": 0, "confirmed": 0,
+                "quarantined": 0, "restored": 0, "purged": 0, "errors": 0,
+            },
+        });
+        let status: WorkspaceHygieneStatus = serde_json::from_value(status).unwrap();
+        let json = serde_json::to_vec(&status).unwrap().len();
+        assert!(json >= TYPICAL, "{json}");
+        let unswept = serde_json::to_vec(&WorkspaceHygieneStatus::default()).unwrap().len();
+        assert!(unswept < TYPICAL, "{unswept}");
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn read(url: &str, query: &str) -> Result<u64> {
         timeout: Duration::from_secs(600),
         replica: ReplicaRule::Refuse,
     };
-    let store = sessions::open(&policy, Arc::new(Url(url.into())), Arc::new(SystemClock));
+    let store = sessions::open(&Arc::new(policy), Arc::new(Url(url.into())), Arc::new(SystemClock));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     match runtime.context("starting the runtime")?.block_on(sessions::read(&store)) {
         Reading::Complete(sessions) => Ok(sessions.ids.len()),

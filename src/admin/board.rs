@@ -157,10 +157,11 @@ impl Board {
         view.sweeps.truncate(SWEEPS);
         view.orphans.truncate(LINES);
         view.quarantine.truncate(LINES);
-        let name = ResourceName { namespace: view.namespace.clone(), name: view.name.clone() };
+        let name = ResourceName::new(view.namespace.as_str(), view.name.as_str());
         let mut state = self.state();
-        if state.expected.contains_key(&name) {
-            state.views.insert(name, Packed::new(&view));
+        if let Some((known, _)) = state.expected.get_key_value(&name) {
+            let known = known.clone();
+            state.views.insert(known, Packed::new(&view));
         }
     }
 
@@ -185,7 +186,7 @@ impl Board {
         match step {
             None => drop(state.working.remove(resource)),
             Some((step, total)) => {
-                let ResourceName { namespace, name } = resource.clone();
+                let (namespace, name) = (resource.namespace.clone(), resource.name.clone());
                 let step = Step { namespace, name, step: step.into(), done: 0, total };
                 state.working.insert(resource.clone(), step);
             }

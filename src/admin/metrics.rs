@@ -16,6 +16,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::VERSION;
 use super::board::{Board, ResourceView};
+use super::counts::{Few, Labels, Lengths, SweepLengths, step_buckets};
 use super::pulse::Pulse;
 use crate::act::Acted;
 use crate::api::{SizeString, SweepResult, VerdictCount};
@@ -24,15 +25,14 @@ use crate::progress::Working;
 use crate::report::outcome::Outcome;
 use crate::service::NotSwept;
 
-type Labels = Vec<(&'static str, String)>;
 type Float = Gauge<f64, AtomicU64>;
 type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 
 /// Metrics of the service. Shared; every method takes a short lock.
 #[derive(Debug)]
 pub struct Metrics {
-    resources: Mutex<BTreeMap<ResourceName, Counted>>,
-    sweep_seconds: Histograms,
+    /// Boxed: there is room in a tree for many more than there are.
+    resources: Mutex<BTreeMap<ResourceName, Box<Counted>>>,
     /// Of all resources together, as the next: by resource they would be most of all series, and of the memory of a thousand.
     step_seconds: Histograms,
     source_seconds: Histograms,
@@ -45,9 +45,10 @@ pub struct Metrics {
 /// What was counted of one resource.
 #[derive(Clone, Debug, Default)]
 struct Counted {
-    sweeps: BTreeMap<&'static str, u64>,
-    /// Of the last sweep, by verdict and reason.
-    verdicts: BTreeMap<(String, String), u64>,
+    sweeps: Few<u64>,
+    sweep_seconds: Lengths,
+    /// Of the last sweep.
+    verdicts: Box<[VerdictCount]>,
     orphans: Option<u64>,
     quarantined: u64,
     restored: u64,
@@ -62,10 +63,10 @@ struct Counted {
     purge_seconds: f64,
     purge_workers: usize,
     /// Seconds in which something held deletion, by kind; and what holds it now, since when.
-    held_seconds: BTreeMap<&'static str, f64>,
+    held_seconds: Few<f64>,
     held: Option<(&'static str, Instant)>,
     /// By kind of source: answers that were no answer.
-    source_errors: BTreeMap<&'static str, u64>,
+    source_errors: Few<u64>,
 }
 
 impl Counted {
@@ -75,10 +76,10 @@ impl Counted {
         self.held = kind.map(|kind| (kind, now()));
     }
 
-    fn held_until_now(&self) -> BTreeMap<&'static str, f64> {
+    fn held_until_now(&self) -> Few<f64> {
         let mut seconds = self.held_seconds.clone();
         if let Some((kind, since)) = self.held {
-            *seconds.entry(kind).or_default() += since.elapsed().as_secs_f64();
+            *seconds.of(kind) += since.elapsed().as_secs_f64();
         }
         seconds
     }
@@ -87,11 +88,6 @@ impl Counted {
 #[allow(clippy::disallowed_methods)] // how long something holds, not what time it is
 fn now() -> Instant {
     Instant::now()
-}
-
-/// A sweep takes from a moment to hours.
-fn sweep_buckets() -> Histogram {
-    Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0])
 }
 
 /// A source answers at once or within its time-out, 60 s as a rule.
@@ -110,8 +106,7 @@ impl Metrics {
     pub fn new() -> Self {
         Self {
             resources: Mutex::default(),
-            sweep_seconds: Family::new_with_constructor(sweep_buckets),
-            step_seconds: Family::new_with_constructor(sweep_buckets),
+            step_seconds: Family::new_with_constructor(step_buckets),
             source_seconds: Family::new_with_constructor(source_buckets),
             memory: Mutex::default(),
             refused: Mutex::default(),
@@ -132,15 +127,14 @@ impl Metrics {
     /// Counts a sweep that ended with a report.
     pub fn swept(&self, resource: &ResourceName, outcome: &Outcome, verdicts: &[VerdictCount], took: Duration) {
         let result = outcome.result.map_or("Failed", SweepResult::word);
-        self.sweep_seconds.get_or_create(&named(resource)).observe(took.as_secs_f64());
-        let verdicts = verdicts.iter().map(|one| ((one.verdict.clone(), one.reason.clone()), one.directories));
         let mut resources = locked(&self.resources);
         let counted = resources.entry(resource.clone()).or_default();
-        *counted.sweeps.entry(result).or_default() += 1;
+        *counted.sweeps.of(result) += 1;
+        counted.sweep_seconds.observe(took);
         counted.hold(outcome.held.as_ref().map(|held| held.kind.word()));
         // Between two purges nobody is at work.
         counted.purge_workers = 0;
-        counted.verdicts = verdicts.collect();
+        counted.verdicts = verdicts.into();
         counted.orphans = Some(outcome.orphans);
         counted.quarantined += outcome.quarantined;
         counted.restored += outcome.restored;
@@ -181,20 +175,19 @@ impl Metrics {
 
     /// Counts a sweep that ended without a report.
     pub fn failed(&self, resource: &ResourceName) {
-        *locked(&self.resources).entry(resource.clone()).or_default().sweeps.entry("Failed").or_default() += 1;
+        *locked(&self.resources).entry(resource.clone()).or_default().sweeps.of("Failed") += 1;
     }
 
     /// Counts an answer of a source, or that there was none.
     pub fn source(&self, resource: &ResourceName, kind: &'static str, took: Duration, ok: bool) {
         self.source_seconds.get_or_create(&vec![("kind", kind.to_owned())]).observe(took.as_secs_f64());
         let mut resources = locked(&self.resources);
-        *resources.entry(resource.clone()).or_default().source_errors.entry(kind).or_default() += u64::from(!ok);
+        *resources.entry(resource.clone()).or_default().source_errors.of(kind) += u64::from(!ok);
     }
 
     /// Forgets a resource that is not there any more.
     pub fn forget(&self, resource: &ResourceName) {
         locked(&self.resources).remove(resource);
-        self.sweep_seconds.remove(&named(resource));
     }
 
     /// Usage, limit and threshold as the memory monitor saw them last; `None` where nothing tells any more.
@@ -251,9 +244,9 @@ impl Metrics {
 
     fn counted(&self, page: &mut Page) {
         let resources = locked(&self.resources).clone();
-        let by = |name: &'static str, of: fn(&Counted) -> &BTreeMap<&'static str, u64>| {
+        let by = |name: &'static str, of: fn(&Counted) -> &Few<u64>| {
             let rows = resources.iter().flat_map(move |(resource, counted)| {
-                of(counted).iter().map(move |(word, n)| (with(named(resource), name, *word), *n))
+                of(counted).iter().map(move |(word, n)| (with(named(resource), name, word), n))
             });
             rows.collect::<Vec<_>>()
         };
@@ -261,7 +254,9 @@ impl Metrics {
             resources.iter().map(|(resource, counted)| (named(resource), of(counted))).collect::<Vec<_>>()
         };
         page.counter("sweeps", "Sweeps by result", by("result", |c| &c.sweeps));
-        page.histogram("sweep_duration", "How long sweeps with a report took", &self.sweep_seconds);
+        let lengths = resources.iter().filter(|(_, counted)| counted.sweep_seconds.any());
+        let lengths = lengths.map(|(resource, counted)| (named(resource), counted.sweep_seconds.clone()));
+        page.0.register_collector(Box::new(SweepLengths(lengths.collect())));
         page.counter("quarantined_directories", "Workspaces moved to quarantine", sum(|c| c.quarantined));
         page.counter("restored_directories", "Workspaces put back", sum(|c| c.restored));
         page.counter("condemned_directories", "Workspaces without a way back", sum(|c| c.condemned));
@@ -275,8 +270,9 @@ impl Metrics {
         page.counter("source_errors", "Times a source gave no answer", by("kind", |c| &c.source_errors));
         page.histogram("sweep_step_duration", "How long the steps of sweeps took", &self.step_seconds);
         let held = resources.iter().flat_map(|(resource, counted)| {
-            let seconds = counted.held_until_now().into_iter();
-            seconds.map(|(kind, seconds)| (with(named(resource), "kind", kind), seconds))
+            let seconds = counted.held_until_now();
+            let row = |(kind, seconds)| (with(named(resource), "kind", kind), seconds);
+            seconds.iter().map(row).collect::<Vec<_>>()
         });
         page.seconds("held", "Time in which something held deletion, by kind", held);
         page.counter("purge_calls", "Calls of purges that removed or moved something", sum(|c| c.purge_calls));
@@ -286,8 +282,8 @@ impl Metrics {
         page.gauge("purge_workers", "Calls that a purge makes at once now", None, workers);
         page.histogram("source_duration", "How long sources took", &self.source_seconds);
         let verdicts = resources.iter().flat_map(|(resource, counted)| {
-            counted.verdicts.iter().map(|((verdict, reason), n)| {
-                (with(with(named(resource), "verdict", verdict), "reason", reason), *n as f64)
+            counted.verdicts.iter().map(|one| {
+                (with(with(named(resource), "verdict", &one.verdict), "reason", &one.reason), one.directories as f64)
             })
         });
         page.gauge("directories", "Entries below the root in the last report", None, verdicts);

@@ -4,6 +4,7 @@
 
 mod board;
 mod cgroup;
+mod counts;
 pub(crate) mod fetch;
 mod memory;
 mod metrics;

@@ -20,7 +20,7 @@ fn walk(path: &str, schema: &Value, look: &mut dyn FnMut(&str, &Value)) {
 
 fn faults(mut wrong: impl FnMut(&str, &Value) -> bool) -> Vec<String> {
     let mut found = Vec::new();
-    walk("", open_api_schema(), &mut |path, schema| {
+    walk("", &open_api_schema(), &mut |path, schema| {
         if wrong(path, schema) {
             found.push(path.to_owned());
         }
@@ -124,7 +124,7 @@ fn serde_and_the_api_server_fill_in_the_same_defaults() {
     variants[3]["spec"]["sessions"] = json!({ "postgres": postgres, "liveQuery": "select 1" });
     variants[4]["spec"]["job"] = json!({ "template": { "tolerations": [{ "key": "a" }] } });
     for variant in variants {
-        let mut filled = defaulted(open_api_schema(), &variant);
+        let mut filled = defaulted(&open_api_schema(), &variant);
         // serde leaves a missing status missing: only the API server writes the first one.
         filled.as_object_mut().unwrap().remove("status");
         if let Some(toleration) = filled.pointer_mut("/spec/job/template/tolerations/0") {
@@ -166,13 +166,13 @@ fn a_new_resource_has_a_status_that_observed_nothing() {
 }
 
 fn update_errors(old: &Value, new: &Value) -> Vec<String> {
-    let result = kube::core::cel::Validator::new().validate(open_api_schema(), new, Some(old));
+    let result = kube::core::cel::Validator::new().validate(&open_api_schema(), new, Some(old));
     result.err().into_iter().flat_map(|errors| errors.into_vec()).map(|error| error.field_path).collect()
 }
 
 #[test]
 fn the_volume_changes_only_in_an_update_that_leaves_report() {
-    let mut old = defaulted(open_api_schema(), &minimal());
+    let mut old = defaulted(&open_api_schema(), &minimal());
     old["spec"]["mode"] = "Enforce".into();
     let mut moved = old.clone();
     moved["spec"]["volume"]["path"] = "/mnt/other".into();
@@ -189,7 +189,7 @@ fn the_definition_is_the_same_each_time_and_names_its_maker() {
     assert_eq!(yaml, crd_yaml());
     let read: Value = serde_saphyr::from_str(&yaml).unwrap();
     assert_eq!(read["metadata"]["name"], "workspacehygienes.hygiene.dev");
-    assert_eq!(read["spec"]["versions"][0]["schema"]["openAPIV3Schema"], *open_api_schema());
+    assert_eq!(read["spec"]["versions"][0]["schema"]["openAPIV3Schema"], open_api_schema());
     assert_eq!(crd().spec.names.short_names, Some(vec!["wsh".to_owned()]));
     let columns = crd().spec.versions.remove(0).additional_printer_columns.unwrap_or_default();
     let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();

@@ -217,7 +217,7 @@ impl Parts for Made {
         let secrets = Arc::new(self.secrets.clone());
         if policy.claim.is_some() {
             // The Job asks the rest, from its own namespace.
-            let pods_alone = |containers| ContainerPolicy { ecs: None, http: None, ..containers };
+            let pods_alone = |all: Box<ContainerPolicy>| Box::new(ContainerPolicy { ecs: None, http: None, ..*all });
             let policy = Policy { containers: policy.containers.clone().map(pods_alone), efs: None, ..policy.clone() };
             return timed(self.run.sources_with(&policy, secrets, &self.pods), &self.metrics, &policy.resource);
         }

@@ -75,7 +75,7 @@ fn resource(text: &str) -> Result<ResourceName, String> {
 
 impl JobManifest {
     pub(super) async fn run(self, run: &Run) -> Ended {
-        let ResourceName { namespace, name } = &self.resource;
+        let (namespace, name) = (&self.resource.namespace, &self.resource.name);
         if let Some(ended) = self.no_command() {
             return ended;
         }

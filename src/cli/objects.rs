@@ -40,7 +40,7 @@ pub(super) async fn read(name: &ResourceName, api: &KubernetesApi) -> Result<Val
 }
 
 fn unreadable(name: &ResourceName, error: &Unanswered) -> String {
-    let ResourceName { namespace, name } = name;
+    let (namespace, name) = (&name.namespace, &name.name);
     match error.code() {
         // Where there is no definition the answer names no object.
         Some(404) if !error.to_string().contains(&format!("\"{name}\"")) => {

@@ -237,7 +237,7 @@ impl Run {
     /// The same, with the values that it names elsewhere, and the pods of this API server.
     pub(super) fn sources_with(&self, policy: &Policy, secrets: Arc<dyn Secrets>, pods: &KubernetesApi) -> Sources {
         let sessions = sessions::open(&policy.sessions, secrets, Arc::clone(&self.process.clock));
-        let containers = containers::open(policy.containers.as_ref(), &self.aws, pods, &self.process.clock);
+        let containers = containers::open(policy.containers.as_deref(), &self.aws, pods, &self.process.clock);
         let efs = policy.efs.clone().map(|efs| Arc::new(Efs::new(efs, self.aws.clone())));
         Sources { sessions, containers, efs }
     }

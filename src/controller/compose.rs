@@ -23,20 +23,25 @@ const IN_BETWEEN: [&str; 2] = ["Reconciling", "Stalled"];
 /// Since when each condition has been as it is, by what was published of the object. In mode Report without a state directory
 /// only the object itself remembers that, and what sweeps remember knows nothing of a refusal in between.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Since(Arc<[(String, String, Time)]>);
+pub(super) struct Since(Arc<[(Box<str>, Time)]>);
 
 impl Since {
     /// What these conditions say.
     pub(super) fn of(conditions: &[Condition]) -> Self {
-        let since = |one: &Condition| (one.type_.clone(), one.status.clone(), one.last_transition_time.clone());
-        Self(conditions.iter().map(since).collect())
+        Self(conditions.iter().map(|one| (Self::state(one), one.last_transition_time.clone())).collect())
+    }
+
+    /// Kind and status in one: a condition is as it was while both are.
+    fn state(condition: &Condition) -> Box<str> {
+        format!("{}={}", condition.type_, condition.status).into()
     }
 
     /// Writes into conditions that are about to be published since when they are so: as before, or since `now`.
     pub(super) fn settle(&self, conditions: &mut [Condition], now: Timestamp) {
         for condition in conditions {
-            let same = self.0.iter().find(|(kind, status, _)| *kind == condition.type_ && *status == condition.status);
-            condition.last_transition_time = same.map_or(Time(now), |(.., since)| since.clone());
+            let state = Self::state(condition);
+            let same = self.0.iter().find(|(known, _)| *known == state);
+            condition.last_transition_time = same.map_or(Time(now), |(_, since)| since.clone());
         }
     }
 }
@@ -186,7 +191,7 @@ fn condition((kind, status): (&str, &str), reason: &str, message: &str, generati
 ///
 /// Of a volume that only Jobs reach other commands run in one.
 fn for_kubectl(message: &str, name: &ResourceName, in_jobs: bool) -> String {
-    let ResourceName { namespace, name } = name;
+    let (namespace, name) = (&name.namespace, &name.name);
     let annotate = |what| format!("kubectl -n {namespace} annotate wsh {name} hygiene.dev/{what}-plan=");
     let mut message = message
         .replace("hygiene approve -f SPEC ", &annotate("approve"))
@@ -220,7 +225,7 @@ mod tests {
     use super::*;
 
     fn name() -> ResourceName {
-        ResourceName { namespace: "team".into(), name: "collab".into() }
+        ResourceName::new("team", "collab")
     }
 
     #[test]

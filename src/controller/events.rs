@@ -1,6 +1,8 @@
 //! Events of events.k8s.io: what was done, and what stands in the way. They are told once and never waited for: what must be
 //! known is in status and in the journal.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Client;
@@ -20,9 +22,11 @@ const MOST: usize = 256;
 /// The longest note, in bytes: what the API server takes.
 const LONGEST: usize = 1024;
 
-/// Where events of one object go.
+/// Where events of one object go. Clones share it.
 #[derive(Clone)]
-pub(super) struct Events {
+pub(super) struct Events(Arc<Address>);
+
+struct Address {
     post: mpsc::Sender<(ObjectReference, Event)>,
     about: ObjectReference,
 }
@@ -52,7 +56,7 @@ impl Events {
             uid: Some(uid.into()),
             ..ObjectReference::default()
         };
-        Self { post, about }
+        Self(Arc::new(Address { post, about }))
     }
 
     /// Tells it, unless there is no room.
@@ -64,7 +68,7 @@ impl Events {
             action: action.into(),
             secondary: None,
         };
-        if self.post.try_send((self.about.clone(), event)).is_err() {
+        if self.0.post.try_send((self.0.about.clone(), event)).is_err() {
             tracing::debug!(reason, "an event is dropped: too many wait");
         }
     }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::answers::{self, Answering};
 use super::events::Events;
 use super::jobs::{InJobs, Jobs};
-use super::orders::{Current, Newest, Sure};
+use super::orders::{Current, Known, Sure};
 use super::roots::{Allowed, Refusal};
 use super::told::{LONGEST_REQUEST, Told};
 use super::watch::Asked;
@@ -55,7 +55,6 @@ pub(super) struct Refused {
 }
 
 /// What all keepers share.
-#[derive(Clone)]
 pub(super) struct Means {
     pub(super) client: Client,
     pub(super) host: Host,
@@ -68,11 +67,11 @@ pub(super) struct Means {
 
 /// The keeper.
 pub(super) struct Keeper {
-    pub(super) means: Means,
+    pub(super) means: Arc<Means>,
     pub(super) uid: String,
     pub(super) told: Arc<Told>,
     pub(super) events: Events,
-    pub(super) newest: watch::Receiver<Newest>,
+    pub(super) newest: Known,
     pub(super) sure: Sure,
 }
 
@@ -95,7 +94,9 @@ impl Running {
 
 impl Keeper {
     /// Keeps the object until nobody wants anything of it any more. Whether all tasks came to their end.
-    pub(super) async fn run(self, mut wanted: watch::Receiver<Wanted>) -> bool {
+    ///
+    /// In a box, as a task has room for what it is given twice: as it came, and where it is used.
+    pub(super) async fn run(self: Box<Self>, mut wanted: watch::Receiver<Wanted>) -> bool {
         let mut clean = true;
         let mut running: Option<Running> = None;
         loop {

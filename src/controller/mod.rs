@@ -124,14 +124,14 @@ pub async fn run(options: Options) {
     leading.mark_changed();
     let mut registry = registry::Registry {
         post: events::start(client.clone(), &instance),
-        means: keeper::Means {
+        means: Arc::new(keeper::Means {
             client,
             host: Host::new(pace),
             parts,
             allowed: Arc::new(allowed),
             stop: stop.clone(),
             jobs,
-        },
+        }),
         policy,
         shown,
         clock,

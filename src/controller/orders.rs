@@ -1,10 +1,8 @@
 //! What a sweep of one object was told to do, and whether that still stands: by the newest version of the object that was
 //! seen, and only as long as it is known which that is.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use tokio::sync::watch;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::orders::Orders;
 
@@ -15,6 +13,28 @@ pub(super) struct Newest {
     pub(super) generation: i64,
     /// Whether it is deleted, or is to be.
     pub(super) deleted: bool,
+}
+
+/// The newest of one object, as whoever watches tells it. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Known(Arc<Mutex<Newest>>);
+
+impl Known {
+    pub(super) fn new(newest: Newest) -> Self {
+        Self(Arc::new(Mutex::new(newest)))
+    }
+
+    pub(super) fn tell(&self, newest: Newest) {
+        *self.now() = newest;
+    }
+
+    pub(super) fn tell_deleted(&self) {
+        self.now().deleted = true;
+    }
+
+    fn now(&self) -> MutexGuard<'_, Newest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Whether the watch of a scope goes on without a gap.
@@ -34,7 +54,7 @@ impl Sure {
 /// The orders of one generation of one object.
 pub(super) struct Current {
     pub(super) generation: i64,
-    pub(super) newest: watch::Receiver<Newest>,
+    pub(super) newest: Known,
     pub(super) sure: Sure,
 }
 
@@ -43,7 +63,7 @@ impl Orders for Current {
         if !self.sure.get() {
             return Err("the watch of the API server broke: whether the resource changed since is not known".into());
         }
-        let newest = *self.newest.borrow();
+        let newest = *self.newest.now();
         if newest.deleted {
             return Err("the resource was deleted".into());
         }
@@ -63,17 +83,19 @@ mod tests {
 
     #[test]
     fn orders_stand_while_the_object_is_known_to_be_as_it_was() {
-        let (tell, newest) = watch::channel(Newest { generation: 3, deleted: false });
+        let newest = Known::new(Newest { generation: 3, deleted: false });
         let sure = Sure::default();
-        let orders = Current { generation: 3, newest, sure: sure.clone() };
+        let orders = Current { generation: 3, newest: newest.clone(), sure: sure.clone() };
         assert!(orders.standing().unwrap_err().contains("not known"), "before the first list nothing is known");
         sure.set(true);
         assert_eq!(orders.standing(), Ok(()));
-        tell.send_replace(Newest { generation: 4, deleted: false });
+        newest.tell(Newest { generation: 4, deleted: false });
         assert!(orders.standing().unwrap_err().contains("changed"));
-        tell.send_replace(Newest { generation: 3, deleted: true });
+        newest.tell(Newest { generation: 3, deleted: false });
+        assert_eq!(orders.standing(), Ok(()));
+        newest.tell_deleted();
         assert!(orders.standing().unwrap_err().contains("deleted"));
-        tell.send_replace(Newest { generation: 3, deleted: false });
+        newest.tell(Newest { generation: 3, deleted: false });
         sure.set(false);
         assert!(orders.standing().is_err());
     }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::compose::Since;
 use super::events::Events;
 use super::keeper::{Keeper, Means, Refused, Sweep, Wanted};
-use super::orders::{Newest, Sure};
+use super::orders::{Known, Newest, Sure};
 use super::roots::{Refusal, overlap};
 use super::told::Told;
 use super::watch::{Asked, News, Seen};
@@ -32,7 +32,7 @@ const LONGEST: usize = 1024;
 
 /// All objects.
 pub(super) struct Registry {
-    pub(super) means: Means,
+    pub(super) means: Arc<Means>,
     pub(super) policy: PolicyOptions,
     pub(super) shown: Arc<dyn Audience>,
     pub(super) clock: Arc<dyn Clock>,
@@ -61,7 +61,7 @@ pub(super) struct Entry {
     enforces: bool,
     /// The object itself is kept only where Jobs are made from it: each change brings it anew.
     judged: Result<(Arc<Policy>, Option<Arc<WorkspaceHygiene>>), Refusal>,
-    newest: watch::Sender<Newest>,
+    newest: Known,
     wanted: watch::Sender<Wanted>,
     told: Arc<Told>,
     events: Events,
@@ -140,11 +140,11 @@ impl Registry {
     fn take_over(&mut self, scope: usize, mut seen: Seen) -> bool {
         let newest = Newest { generation: seen.generation, deleted: seen.deleted };
         let uid = seen.uid.clone();
-        let before = self.entries.get(&uid).and_then(Entry::root).map(PathBuf::from);
+        let before = self.root(&uid);
         let changed = match self.entries.get_mut(&uid) {
             Some(entry) => {
                 // Before all else: the sweep that runs looks here before its next step.
-                entry.newest.send_if_modified(|known| std::mem::replace(known, newest) != newest);
+                entry.newest.tell(newest);
                 let changed = entry.generation != seen.generation;
                 let same = !changed && entry.deleted == seen.deleted && entry.asked == seen.asked;
                 (entry.generation, entry.deleted) = (seen.generation, seen.deleted);
@@ -171,7 +171,7 @@ impl Registry {
                 (entry.enforces, entry.judged) = (enforces, judged);
             }
         }
-        let now = self.entries.get(&uid).and_then(Entry::root).map(PathBuf::from);
+        let now = self.root(&uid);
         self.steer(&uid);
         if before != now {
             self.steer_around(&uid, [before, now]);
@@ -179,12 +179,16 @@ impl Registry {
         changed
     }
 
+    fn root(&self, uid: &str) -> Option<PathBuf> {
+        self.entries.get(uid)?.root().map(PathBuf::from)
+    }
+
     fn enter(&mut self, scope: usize, seen: &mut Seen, newest: Newest) -> Entry {
         let status: WorkspaceHygieneStatus = status(seen).unwrap_or_default();
         let (name, uid) = (seen.name.clone(), seen.uid.clone());
         let events = Events::new(self.post.clone(), &name, &uid);
         let (write, to_write) = watch::channel(None);
-        let writer = Writer {
+        let writer = Box::new(Writer {
             client: self.means.client.clone(),
             name: name.clone(),
             uid: uid.clone(),
@@ -192,21 +196,21 @@ impl Registry {
             written: seen.status.as_ref().map(Digest::of),
             since: Since::of(&status.conditions),
             clock: Arc::clone(&self.clock),
-        };
+        });
         tokio::spawn(writer.run(to_write));
         let shown = Arc::clone(&self.shown);
         let told = Arc::new(Told::new(name.clone(), status, shown, events.clone(), write));
-        let (newest, heard) = watch::channel(newest);
+        let newest = Known::new(newest);
         let (wanted, to_do) = watch::channel(Wanted::Nothing);
         let sure = self.sure.get(scope).cloned().unwrap_or_default();
-        let keeper = Keeper {
-            means: self.means.clone(),
+        let keeper = Box::new(Keeper {
+            means: Arc::clone(&self.means),
             uid: uid.clone(),
             told: Arc::clone(&told),
             events: events.clone(),
-            newest: heard,
+            newest: newest.clone(),
             sure,
-        };
+        });
         self.keepers.spawn(keeper.run(to_do));
         // Judged right after.
         let judged = Err(Refusal { reason: "NotJudged", message: String::new() });
@@ -218,7 +222,7 @@ impl Registry {
 
     fn remove(&mut self, uid: &str) {
         let Some(entry) = self.entries.remove(uid) else { return };
-        entry.newest.send_modify(|newest| newest.deleted = true);
+        entry.newest.tell_deleted();
         let name = &entry.name;
         tracing::info!(
             namespace = name.namespace,

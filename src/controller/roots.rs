@@ -2,6 +2,7 @@
 //! on a resource's behalf.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use super::jobs::MOUNT;
 use crate::policy::{Policy, StorePolicy};
@@ -130,7 +131,7 @@ impl Allowed {
             ),
         })?;
         let beneath = root.path.clone();
-        if let StorePolicy::Sqlite { path, beneath } = &mut policy.sessions.store {
+        if let StorePolicy::Sqlite { path, beneath } = &mut Arc::make_mut(&mut policy.sessions).store {
             let Some(root) = self.root_of(namespace, path) else {
                 return Err(sessions_refused(format!(
                     "{} is not below a root that is for namespace {namespace}; in a controller that several share, a file must be \

@@ -306,7 +306,7 @@ mod tests {
     }
 
     fn heard() -> (Told, watch::Receiver<Wanted>, Arc<Listener>) {
-        let name = ResourceName { namespace: "team".into(), name: "collab".into() };
+        let name = ResourceName::new("team", "collab");
         let (post, _posted) = mpsc::channel(1);
         let (write, written) = watch::channel(None);
         let events = Events::new(post, &name, "uid");
@@ -443,7 +443,7 @@ mod tests {
 
     #[test]
     fn a_term_begins_with_what_was_found_since_the_last_one() {
-        let name = ResourceName { namespace: "team".into(), name: "collab".into() };
+        let name = ResourceName::new("team", "collab");
         let (post, _posted) = mpsc::channel(1);
         let (write, written) = watch::channel(None);
         let events = Events::new(post, &name, "uid");

@@ -140,7 +140,7 @@ fn seen(object: DynamicObject) -> Option<Seen> {
     // The items of a list may come without.
     let types = types.or_else(|| Some(TypeMeta { api_version: API_VERSION.into(), kind: KIND.into() }));
     let status = data.as_object_mut().and_then(|data| data.remove("status"));
-    let name = ResourceName { namespace: metadata.namespace.clone()?, name: metadata.name.clone()? };
+    let name = ResourceName::new(metadata.namespace.clone()?, metadata.name.clone()?);
     let (uid, generation) = (metadata.uid.clone()?, metadata.generation.unwrap_or(0));
     let (deleted, created) =
         (metadata.deletion_timestamp.is_some(), metadata.creation_timestamp.as_ref().map(|time| time.0));

@@ -64,7 +64,8 @@ impl Digest {
 }
 
 impl Writer {
-    pub(super) async fn run(mut self, mut wanted: watch::Receiver<Wanted>) {
+    /// In a box, as a task has room for what it is given twice: as it came, and where it is used.
+    pub(super) async fn run(mut self: Box<Self>, mut wanted: watch::Receiver<Wanted>) {
         let mut pause = FIRST_PAUSE;
         let mut in_term: Option<Arc<Term>> = None;
         loop {

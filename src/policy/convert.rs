@@ -1,6 +1,7 @@
 //! From the resource to the policy: everything that can be wrong with a spec is found here, all of it at once.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -90,8 +91,8 @@ impl Policy {
                 api::Activity::Any => Activity::Any,
                 api::Activity::Modified => Activity::Modified,
             },
-            sessions,
-            containers,
+            sessions: Arc::new(sessions),
+            containers: containers.map(Box::new),
             limits,
             retention,
         })
@@ -114,7 +115,7 @@ fn resource_name(resource: &WorkspaceHygiene, faults: &mut Faults) -> (ResourceN
         faults.absent("metadata.name");
     }
     let namespace = metadata.namespace.clone().unwrap_or_else(|| api::DEFAULT_NAMESPACE.to_owned());
-    (ResourceName { namespace, name }, metadata.generation.unwrap_or(0))
+    (ResourceName::new(namespace, name), metadata.generation.unwrap_or(0))
 }
 
 /// Where the volume is.

@@ -1,5 +1,6 @@
 //! The spec parsed once into validated types. Nothing after this step can fail for want of validation.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,9 +68,9 @@ pub struct Policy {
     /// Which times count as activity.
     pub activity: Activity,
     /// Where live sessions are read.
-    pub sessions: SessionPolicy,
+    pub sessions: Arc<SessionPolicy>,
     /// Which containers serve the workspaces; `None` where the spec names none.
-    pub containers: Option<ContainerPolicy>,
+    pub containers: Option<Box<ContainerPolicy>>,
     /// How fast to clean, and what stops it.
     pub limits: Limits,
     /// How long a workspace stays in quarantine.
@@ -101,21 +102,38 @@ impl Policy {
     }
 }
 
-/// Namespace and name of a resource.
+/// Namespace and name of a resource. Much is kept by it, so clones share it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ResourceName {
+pub struct ResourceName(Arc<Names>);
+
+/// What a [`ResourceName`] is made of.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Names {
     /// The namespace, `default` where a file names none.
     pub namespace: String,
     /// The name.
     pub name: String,
 }
 
+impl Deref for ResourceName {
+    type Target = Names;
+
+    fn deref(&self) -> &Names {
+        &self.0
+    }
+}
+
 impl ResourceName {
+    /// The resource of this name in this namespace.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self(Arc::new(Names { namespace: namespace.into(), name: name.into() }))
+    }
+
     /// What `NAMESPACE/NAME` names; `None` for a text of another form.
     pub fn parse(text: &str) -> Option<Self> {
         let sound = |part: &str| !part.is_empty() && !part.contains('/');
         let (namespace, name) = text.split_once('/').filter(|(namespace, name)| sound(namespace) && sound(name))?;
-        Some(Self { namespace: namespace.into(), name: name.into() })
+        Some(Self::new(namespace, name))
     }
 }
 

@@ -34,7 +34,7 @@ fn fields(change: impl FnOnce(&mut Value)) -> Vec<String> {
 #[test]
 fn a_sound_spec_becomes_a_policy() {
     let policy = Policy::from_resource(&resource(|_| ()), PolicyOptions::default()).unwrap();
-    assert_eq!(policy.resource, ResourceName { namespace: "team".into(), name: "collab".into() });
+    assert_eq!(policy.resource, ResourceName::new("team", "collab"));
     assert_eq!((policy.generation, policy.mode, policy.activity), (7, Mode::Report, Activity::Modified));
     assert_eq!(policy.root, PathBuf::from("/mnt/efs/workspaces"));
     assert_eq!(policy.sessions.timeout, Duration::from_secs(90));

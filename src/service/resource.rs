@@ -51,7 +51,7 @@ impl std::fmt::Debug for Task {
 impl Task {
     pub(super) fn start(shared: Arc<Shared>, wiring: Wiring, policy: Arc<Policy>, stop: &Stop) -> Self {
         let (stop, wake, name) = (stop.child(), Arc::new(Notify::new()), policy.resource.clone());
-        let work = Work::new(shared, wiring, policy, stop.clone(), Arc::clone(&wake));
+        let work = Box::new(Work::new(shared, wiring, policy, stop.clone(), Arc::clone(&wake)));
         Self { name, stop, wake, task: tokio::spawn(work.run()) }
     }
 
@@ -107,36 +107,37 @@ impl Work {
         }
     }
 
-    async fn run(mut self) {
+    /// In a box, as a task has room for what it is given twice: as it came, and where it is used.
+    async fn run(mut self: Box<Self>) {
         let mut watch = JoinSet::new();
         if self.policy.containers.is_some() && self.wiring.elsewhere.is_none() {
             watch.spawn(look_at_health(self.health.clone(), self.sources.clone(), self.context(&self.stop)));
         }
-        let context = self.context(&self.stop);
         // What is seldom under way is boxed: a thousand tasks that only wait should be small.
-        Box::pin(self.remember(&context)).await;
-        let mut due = context.clock.now();
+        Box::pin(self.remember()).await;
+        let clock = self.context(&self.stop).clock;
+        let mut due = clock.now();
         let mut next_restore = Instant::now() + self.shared.pace.restore_every;
         loop {
-            let now = context.clock.now();
+            let now = clock.now();
             let left = Duration::try_from(due.duration_since(now)).unwrap_or_default();
             let look_again = self.shared.next_look().min(Instant::now() + left.min(super::LOOK_AGAIN));
             tokio::select! {
                 () = self.stop.wait() => return,
-                () = self.wake.notified() => due = context.clock.now(),
+                () = self.wake.notified() => due = clock.now(),
                 () = sleep_until(next_restore), if self.may_return() => {
                     next_restore = Instant::now() + self.shared.pace.restore_every;
                     Box::pin(self.restore()).await;
                 }
                 () = sleep_until(look_again) => {}
             }
-            if context.clock.now() >= due && !self.stop.requested() {
+            if clock.now() >= due && !self.stop.requested() {
                 let again = Box::pin(self.sweep(&mut next_restore)).await;
                 if self.stop.requested() && self.ended.is_none() {
                     // Nothing came of it that could be told.
                     return;
                 }
-                due = self.told_due(again, due, context.clock.now());
+                due = self.told_due(again, due, clock.now());
             }
         }
     }
@@ -157,13 +158,13 @@ impl Work {
     }
 
     /// Takes up what the last sweep left, of this process or of another.
-    async fn remember(&mut self, context: &Context) {
+    async fn remember(&mut self) {
         if let Some(elsewhere) = &self.wiring.elsewhere {
             self.state = elsewhere.last().as_ref().map_or_else(Packed::default, Packed::new);
             return;
         }
         let Ok(_look) = self.shared.looks.acquire().await else { return };
-        if let Ok(Some(state)) = sweep::last_state(Arc::clone(&self.policy), context.clone()).await {
+        if let Ok(Some(state)) = sweep::last_state(Arc::clone(&self.policy), self.context(&self.stop)).await {
             self.state = Packed::new(&state);
         }
     }

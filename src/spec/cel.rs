@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api;
 
-static RULES: LazyLock<CompiledSchema> = LazyLock::new(|| compile_schema(api::open_api_schema()));
+static RULES: LazyLock<CompiledSchema> = LazyLock::new(|| compile_schema(&api::open_api_schema()));
 
 /// What a rule found: the field and the message.
 pub(super) struct Broken {

@@ -18,7 +18,7 @@ pub(super) struct SchemaFault {
 }
 
 static CLOSED: LazyLock<Value> = LazyLock::new(|| {
-    let mut schema = api::open_api_schema().clone();
+    let mut schema = api::open_api_schema();
     close(&mut schema);
     if let Some(properties) = schema.pointer_mut("/properties").and_then(Value::as_object_mut) {
         properties.remove("status");

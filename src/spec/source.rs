@@ -108,7 +108,7 @@ pub fn object_name(arg: &str) -> Option<ResourceName> {
     let (namespace, name) = arg.split_once('/').filter(|(namespace, name)| is_label(namespace) && is_label(name))?;
     let absent = |error: io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
     // What cannot be looked at may be there.
-    let named = || ResourceName { namespace: namespace.into(), name: name.into() };
+    let named = || ResourceName::new(namespace, name);
     fs::symlink_metadata(arg).is_err_and(absent).then(named)
 }
 

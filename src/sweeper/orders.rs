@@ -195,8 +195,8 @@ mod tests {
     use super::*;
 
     fn ordered() -> Ordered {
-        let resource = ResourceName { namespace: "team".into(), name: "one".into() };
-        let lease = Some(ResourceName { namespace: "system".into(), name: "hygiene".into() });
+        let resource = ResourceName::new("team", "one");
+        let lease = Some(ResourceName::new("system", "hygiene"));
         Ordered { resource, version: ObjectVersion { uid: "u".into(), generation: 3 }, lease }
     }
 

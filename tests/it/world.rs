@@ -275,7 +275,7 @@ impl World {
     fn with_others(&self, policy: &Policy, sessions: Arc<dyn SessionStore>) -> Sources {
         let (aws, clock): (_, Arc<dyn Clock>) = (Aws::default(), Arc::new(self.clock.clone()));
         let containers =
-            containers::open(policy.containers.as_ref(), &aws, &containers::KubernetesApi::default(), &clock);
+            containers::open(policy.containers.as_deref(), &aws, &containers::KubernetesApi::default(), &clock);
         Sources { sessions, containers, efs: policy.efs.clone().map(|efs| Arc::new(Efs::new(efs, aws))) }
     }
 

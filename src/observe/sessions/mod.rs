@@ -54,7 +54,7 @@ pub async fn read(store: &Arc<dyn SessionStore>) -> Reading<LiveSessions> {
 }
 
 /// The store a policy names.
-pub fn open(policy: &SessionPolicy, secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>) -> Arc<dyn SessionStore> {
+pub fn open(policy: &Arc<SessionPolicy>, secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>) -> Arc<dyn SessionStore> {
     match &policy.store {
         StorePolicy::Sqlite { path, .. } => Arc::new(Sqlite::new(path.clone(), policy.clone(), clock)),
         StorePolicy::Postgres(server) => {

@@ -173,7 +173,7 @@ fn metrics_are_openmetrics_and_count_what_a_sweep_did() {
     world.workspace(&id(1), 50 * DAY);
     let report = swept(&world);
     let served = Served::full();
-    let hostile = workspace_hygiene::policy::ResourceName { namespace: "a".into(), name: "b\"\\\n{}".into() };
+    let hostile = workspace_hygiene::policy::ResourceName::new("a", "b\"\\\n{}");
     for name in [resource(), hostile.clone()] {
         let outcome = Outcome::of(&world.policy(), &report);
         let verdicts = report.state.as_ref().unwrap().status.last_sweep.as_ref().unwrap().verdicts.clone();

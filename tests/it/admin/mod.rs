@@ -94,7 +94,7 @@ impl Answer {
 }
 
 fn resource() -> ResourceName {
-    ResourceName { namespace: "collab".into(), name: "workspaces".into() }
+    ResourceName::new("collab", "workspaces")
 }
 
 fn hours(n: i64) -> Timestamp {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -122,7 +123,8 @@ fn confirmed(world: &World, policy: &Policy) -> BTreeSet<EntryName> {
     let (missing_right, highest_live, spent) = (false, None, Vec::new());
     open = World { canary, freshest, healthy, highest_live, spent, past, missing_right, ..open };
     let mut policy = policy.clone();
-    (policy.suspend, policy.sessions.minimum_live) = (false, 1);
+    policy.suspend = false;
+    Arc::make_mut(&mut policy.sessions).minimum_live = 1;
     policy.schedule = CASES[0].policy.schedule.clone();
     (policy.limits.per_sweep, policy.limits.budget.directories) = (u32::MAX, u32::MAX);
     policy.limits.budget.bytes = u64::MAX;

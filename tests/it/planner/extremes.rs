@@ -1,5 +1,6 @@
 //! Total: whatever the numbers, there is a plan, an explanation and a message, and nothing panics.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,7 +23,8 @@ fn stretched(world: &World) -> (Policy, Snapshot, Timestamp) {
     policy.min_age = LENGTHS[roll()];
     policy.retention = LENGTHS[roll()];
     policy.limits.budget.period = LENGTHS[roll()];
-    policy.sessions.max_staleness = LENGTHS[roll()];
+    let sessions = Arc::make_mut(&mut policy.sessions);
+    sessions.max_staleness = LENGTHS[roll()];
     let count = |n: usize| [0, 1, u32::MAX - 1, u32::MAX][n];
     let wide = |n: usize| [0, 1, u64::MAX - 1, u64::MAX][n];
     policy.limits.per_sweep = count(roll());
@@ -31,7 +33,7 @@ fn stretched(world: &World) -> (Policy, Snapshot, Timestamp) {
     policy.limits.breaker.max_orphan_percent = count(roll());
     policy.limits.breaker.max_session_drop_percent = count(roll());
     policy.limits.budget.bytes = wide(roll());
-    policy.sessions.minimum_live = wide(roll());
+    sessions.minimum_live = wide(roll());
     let mut seen = world.snapshot();
     if let Reading::Complete(history) = &mut seen.history {
         history.highest_live = Some(wide(roll()));

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use workspace_hygiene::names::{EntryName, PlanHash};
 use workspace_hygiene::observe::{Inspection, Reading, WalkOutcome};
 use workspace_hygiene::plan::{HoldReason, KeepReason, Plan, Resolution, Verdict, plan};
+use workspace_hygiene::policy::{Policy, ResourceName};
 
 use super::past::{Bound, Past};
 use super::tape::in_every_world;
@@ -83,15 +84,15 @@ fn the_hash_changes_with_each_orphan_and_not_with_what_is_kept() {
 fn the_hash_changes_with_the_resource_the_volume_and_the_breaker() {
     in_every_world(700, |world| {
         let (seen, before) = (world.snapshot(), world.plan());
-        let mut policy = world.policy().clone();
-        policy.resource.name.push('x');
-        prop_assert_ne!(&plan(&policy, &seen, world.now).hash, &before.hash);
-        let mut policy = world.policy().clone();
-        policy.resource.namespace.push('x');
-        prop_assert_ne!(&plan(&policy, &seen, world.now).hash, &before.hash);
-        let mut policy = world.policy().clone();
-        (policy.resource.namespace, policy.resource.name) = ("pro".into(), "dcollab".into());
-        prop_assert_ne!(&plan(&policy, &seen, world.now).hash, &before.hash, "fields must not run together");
+        let named = |namespace: &str, name: &str| {
+            let resource = ResourceName::new(namespace, name);
+            plan(&Policy { resource, ..world.policy().clone() }, &seen, world.now).hash
+        };
+        let (namespace, name) = (&world.policy().resource.namespace, &world.policy().resource.name);
+        prop_assert_eq!(&named(namespace, name), &before.hash);
+        prop_assert_ne!(&named(namespace, &format!("{name}x")), &before.hash);
+        prop_assert_ne!(&named(&format!("{namespace}x"), name), &before.hash);
+        prop_assert_ne!(&named("pro", "dcollab"), &before.hash, "fields must not run together");
         let mut other = seen.clone();
         if let Reading::Complete(volume) = &mut other.volume {
             volume.identity.push('x');

@@ -186,7 +186,7 @@ impl Database {
             replica: ReplicaRule::Refuse,
         };
         change(&mut policy);
-        open(&policy, Arc::new(self.secrets.clone()), Arc::new(Noon))
+        open(&Arc::new(policy), Arc::new(self.secrets.clone()), Arc::new(Noon))
     }
 
     /// What a store answers whose `liveQuery` is this.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 use workspace_hygiene::act::Shard;
-use workspace_hygiene::policy::Mode;
+use workspace_hygiene::policy::{Mode, ResourceName};
 use workspace_hygiene::report::by_hand::PurgeDocument;
 use workspace_hygiene::report::plan::View;
 use workspace_hygiene::report::table::Style;
@@ -151,7 +151,8 @@ fn a_volume_that_is_not_ours_or_is_held_is_left_alone() {
     };
     backlog.policy = changed(&|policy| policy.mode = Mode::Report);
     assert!(matches!(backlog.try_run(0), Err(SweepError::ReportMode)));
-    backlog.policy = changed(&|policy| policy.resource.name = "another".into());
+    backlog.policy =
+        changed(&|policy| policy.resource = ResourceName::new(policy.resource.namespace.as_str(), "another"));
     assert!(
         matches!(backlog.try_run(0), Err(SweepError::NotBound(why)) if why.contains("is cleaned by local/default/test"))
     );

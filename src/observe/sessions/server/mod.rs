@@ -125,7 +125,7 @@ impl Doing {
 pub(super) struct Server<E> {
     engine: E,
     server: ServerPolicy,
-    policy: SessionPolicy,
+    policy: Arc<SessionPolicy>,
     secrets: Arc<dyn Secrets>,
     clock: Arc<dyn Clock>,
     proof: Mutex<Proof>,
@@ -151,7 +151,7 @@ impl<E: Engine> Server<E> {
     pub(super) fn new(
         engine: E,
         server: ServerPolicy,
-        policy: SessionPolicy,
+        policy: Arc<SessionPolicy>,
         secrets: Arc<dyn Secrets>,
         clock: Arc<dyn Clock>,
     ) -> Self {

@@ -49,7 +49,7 @@ pub struct Sqlite {
 /// What the threads that run queries share with the handle.
 struct Store {
     path: PathBuf,
-    policy: SessionPolicy,
+    policy: Arc<SessionPolicy>,
     clock: Arc<dyn Clock>,
     file_system: FileSystemOf,
     proof: Mutex<Proof>,
@@ -68,11 +68,11 @@ struct Proof {
 
 impl Sqlite {
     /// A store that reads the database file at `path`, as `policy` lets it be reached. Nothing is opened before the first call.
-    pub fn new(path: PathBuf, policy: SessionPolicy, clock: Arc<dyn Clock>) -> Self {
-        Self::on(path, policy, clock, file::file_system)
+    pub fn new(path: PathBuf, policy: impl Into<Arc<SessionPolicy>>, clock: Arc<dyn Clock>) -> Self {
+        Self::on(path, policy.into(), clock, file::file_system)
     }
 
-    fn on(path: PathBuf, policy: SessionPolicy, clock: Arc<dyn Clock>, file_system: FileSystemOf) -> Self {
+    fn on(path: PathBuf, policy: Arc<SessionPolicy>, clock: Arc<dyn Clock>, file_system: FileSystemOf) -> Self {
         // SQLite gives meaning to some relative names: `file:…` is a URI (with `immutable`), `:memory:` is no file.
         let path = if path.is_absolute() { path } else { Path::new(".").join(path) };
         let (proof, abandoned) = (Mutex::default(), AtomicUsize::new(0));

@@ -39,7 +39,7 @@ fn store_below(beneath: Option<&Path>, path: &Path, file_system: FileSystemOf) -
         timeout: Duration::from_secs(1),
         replica: ReplicaRule::Refuse,
     };
-    Sqlite::on(path.into(), policy, Arc::new(SystemClock), file_system)
+    Sqlite::on(path.into(), Arc::new(policy), Arc::new(SystemClock), file_system)
 }
 
 fn says<T: fmt::Debug>(reading: &Reading<T>, part: &str) {

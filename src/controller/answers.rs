@@ -7,8 +7,10 @@ use std::time::Duration;
 use kube::Client;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::events::Events;
+use super::keeper::Wanted;
 use super::watch::{Asked, OURS};
 use super::writer::MANAGER;
 use crate::cluster::{Unanswered, answered, resource, resources};
@@ -30,8 +32,8 @@ pub(super) struct Answering {
     pub(super) sources: Sources,
     pub(super) context: Context,
     pub(super) asked: Asked,
-    /// Whether another annotation drops the same plan: then this one lets nothing go, now or later.
-    pub(super) withdrawn: bool,
+    /// What is wanted now: whoever takes the annotation back, or dismisses the plan, while it cannot be followed yet, is heard.
+    pub(super) wanted: watch::Receiver<Wanted>,
 }
 
 /// What an annotation says to a plan; `None` for one that says something else.
@@ -98,7 +100,12 @@ impl Answering {
     /// Answers, and takes the annotation away; tried until it is known what came of it. Whether a sweep should follow.
     pub(super) async fn run(self, kind: AnswerKind) -> bool {
         while !self.context.stop.requested() {
-            let asked = (&self.asked, kind, self.withdrawn);
+            let Some(withdrawn) = self.withdrawn() else {
+                let (name, annotation) = (&self.policy.resource.name, &self.asked.what);
+                tracing::info!(name, annotation, "the annotation was taken back before it could be followed");
+                return false;
+            };
+            let asked = (&self.asked, kind, withdrawn);
             let heard = follow(&self.policy, &self.sources, &self.context, asked).await;
             self.events.tell(!heard.followed, action(kind), &heard.reason, &heard.note);
             if heard.settled {
@@ -108,6 +115,14 @@ impl Answering {
             let _ = tokio::time::timeout(PAUSE, self.context.stop.wait()).await;
         }
         false
+    }
+
+    /// Whether another annotation drops the same plan now; `None` where this one is not there any more.
+    fn withdrawn(&self) -> Option<bool> {
+        match &*self.wanted.borrow() {
+            Wanted::Sweep(sweep) if sweep.asked.contains(&self.asked) => Some(is_withdrawn(&self.asked, &sweep.asked)),
+            _ => None,
+        }
     }
 
     async fn forget(&self) {

@@ -73,6 +73,7 @@ pub(super) struct Keeper {
     pub(super) events: Events,
     pub(super) newest: Known,
     pub(super) sure: Sure,
+    pub(super) wanted: watch::Receiver<Wanted>,
 }
 
 /// A task that runs.
@@ -96,11 +97,11 @@ impl Keeper {
     /// Keeps the object until nobody wants anything of it any more. Whether all tasks came to their end.
     ///
     /// In a box, as a task has room for what it is given twice: as it came, and where it is used.
-    pub(super) async fn run(self: Box<Self>, mut wanted: watch::Receiver<Wanted>) -> bool {
+    pub(super) async fn run(mut self: Box<Self>) -> bool {
         let mut clean = true;
         let mut running: Option<Running> = None;
         loop {
-            let now = wanted.borrow_and_update().clone();
+            let now = self.wanted.borrow_and_update().clone();
             match (&mut running, now) {
                 (Some(running), Wanted::Sweep(sweep)) if running.is(&sweep) => self.hear(running, &sweep.asked),
                 (_, now) => {
@@ -112,9 +113,9 @@ impl Keeper {
                 }
             }
             let gone = match &mut running {
-                None => wanted.changed().await.is_err(),
+                None => self.wanted.changed().await.is_err(),
                 Some(running) => tokio::select! {
-                    changed = wanted.changed() => changed.is_err(),
+                    changed = self.wanted.changed() => changed.is_err(),
                     Some(answered) = running.answering.join_next() => {
                         if matches!(answered, Ok(true)) {
                             running.task.sweep_now();
@@ -205,7 +206,6 @@ impl Keeper {
                 running.task.sweep_now();
                 continue;
             }
-            let withdrawn = answers::is_withdrawn(one, asked);
             let policy = Arc::clone(&running.of.policy);
             let context = self.means.parts.context(&policy, &running.stop);
             let answering = Answering {
@@ -216,7 +216,7 @@ impl Keeper {
                 context: Context { stop: running.stop.clone(), ..context },
                 policy,
                 asked: one.clone(),
-                withdrawn,
+                wanted: self.wanted.clone(),
             };
             running.answering.spawn(answering.run(kind));
         }

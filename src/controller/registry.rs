@@ -210,8 +210,9 @@ impl Registry {
             events: events.clone(),
             newest: newest.clone(),
             sure,
+            wanted: to_do,
         });
-        self.keepers.spawn(keeper.run(to_do));
+        self.keepers.spawn(keeper.run());
         // Judged right after.
         let judged = Err(Refusal { reason: "NotJudged", message: String::new() });
         let (generation, deleted, created) = (seen.generation, seen.deleted, seen.created);

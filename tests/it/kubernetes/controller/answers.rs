@@ -63,6 +63,44 @@ fn a_plan_is_dismissed_by_an_annotation_and_that_counts_more_than_an_approval() 
     assert_eq!(controller.stop().code(), Some(0));
 }
 
+/// How many lines of the log say this.
+fn says(controller: &Controller, what: &str) -> usize {
+    controller.lines().iter().filter(|line| line.to_string().contains(what)).count()
+}
+
+/// Takes the volume away: nothing can be said to its plan then, so that an answer waits.
+fn away(world: &World) -> std::path::PathBuf {
+    let aside = world.root().with_extension("aside");
+    std::fs::rename(world.root(), &aside).unwrap();
+    aside
+}
+
+#[test]
+fn an_approval_that_waits_can_be_taken_back() {
+    let namespace = namespace("taken-back");
+    let (world, mut controller, hash) = held(&namespace);
+    let tries = |controller: &Controller| says(controller, "the annotation could not be followed");
+    let aside = away(&world);
+    annotate(&namespace, &format!("hygiene.dev/approve-plan={hash}"));
+    controller.wait("a first try", |controller| tries(controller) == 1);
+    annotate(&namespace, "hygiene.dev/approve-plan-");
+    std::fs::rename(&aside, world.root()).unwrap();
+    controller.wait("its end", |controller| says(controller, "taken back before it could be followed") == 1);
+    let there = || world.root().join(id(1)).exists() && world.root().join(id(2)).exists();
+    assert!(there() && !events(&namespace).iter().any(|(reason, _)| reason == "Approved"));
+
+    // Nor is one whose plan is dismissed meanwhile.
+    let aside = away(&world);
+    annotate(&namespace, &format!("hygiene.dev/approve-plan={hash}"));
+    controller.wait("another try", |controller| tries(controller) == 2);
+    annotate(&namespace, &format!("hygiene.dev/dismiss-plan={hash}"));
+    std::fs::rename(&aside, world.root()).unwrap();
+    wait("withdrawal", &mut controller, || events(&namespace).iter().any(|(reason, _)| reason == "Withdrawn"));
+    wait("dismissal", &mut controller, || events(&namespace).iter().any(|(reason, _)| reason == "Dismissed"));
+    assert!(there() && !events(&namespace).iter().any(|(reason, _)| reason == "Approved"));
+    assert_eq!(controller.stop().code(), Some(0));
+}
+
 fn journal(world: &World) -> String {
     let files = std::fs::read_dir(world.root().join(".hygiene/journal")).unwrap();
     files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect()

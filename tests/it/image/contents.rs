@@ -24,6 +24,8 @@ fn it_runs_as_a_user_with_a_number_and_says_what_it_is() {
     assert_eq!((&config["User"], &config["Entrypoint"][0]), (&"65532:65532".into(), &"/hygiene".into()));
     assert_eq!(config["Entrypoint"].as_array().unwrap().len(), 1);
     assert_eq!(config["Cmd"], serde_json::Value::Null);
+    let variables = config["Env"].as_array().unwrap();
+    assert!(["HYGIENE_STATE_DIR=/state", "MALLOC_ARENA_MAX=1"].iter().all(|one| variables.contains(&(*one).into())));
     let label = |name: &str| config["Labels"][format!("org.opencontainers.image.{name}")].as_str().unwrap();
     assert_eq!(label("title"), "workspace-hygiene");
     assert_eq!(label("version"), env!("CARGO_PKG_VERSION"));

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// From how many bytes of JSON on a value is like what others have to say: a status after its first sweep has some 1 600, one before
-/// it less than 500.
+/// it less than 500. Where the first is another one, such as a refusal at length, the others only take more room.
 const TYPICAL: usize = 1024;
 
 /// The first value of some size. Most of a status is what those of all resources have: the names of its fields, the words of

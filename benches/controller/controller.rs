@@ -41,6 +41,8 @@ impl Controller {
             .arg(given)
             .env_clear()
             .env("KUBECONFIG", kubeconfig)
+            // The image sets it to 1.
+            .envs(std::env::var_os("MALLOC_ARENA_MAX").map(|arenas| ("MALLOC_ARENA_MAX", arenas)))
             .env("HYGIENE_STATE_DIR", folder.path().join("state"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

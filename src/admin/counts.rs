@@ -74,6 +74,10 @@ pub(super) struct SweepLengths(pub(super) Vec<(Labels, Lengths)>);
 
 impl Collector for SweepLengths {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        // As the library does with a family without series.
+        if self.0.is_empty() {
+            return Ok(());
+        }
         let (what, unit) = ("How long sweeps with a report took.", Some(&Unit::Seconds));
         let mut family = encoder.encode_descriptor("sweep_duration", what, unit, MetricType::Histogram)?;
         self.0.iter().try_for_each(|(labels, lengths)| lengths.encode(family.encode_family(labels)?))
@@ -116,6 +120,9 @@ mod tests {
             text
         };
         assert!(text(&one).contains("le=\"0.1\""));
+        let mut none = Registry::default();
+        none.register_collector(Box::new(SweepLengths(Vec::new())));
+        assert_eq!(text(&none), text(&Registry::default()));
         assert_eq!(text(&one), text(&other));
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::WorkspaceHygiene;
 
-/// Made anew each time: as a value it takes half a megabyte, and what is made of it is kept.
+/// Made anew each time: as a value it takes half a megabyte, and whoever needs a part of it for long keeps that part.
 fn definition() -> Value {
     let mut crd = serde_json::to_value(WorkspaceHygiene::crd()).unwrap_or_default();
     if let Some(schema) = crd.pointer_mut(SCHEMA) {

@@ -38,6 +38,16 @@ pub(super) enum Wanted {
     Refused(Arc<Refused>),
 }
 
+impl Wanted {
+    /// What its annotations ask for.
+    pub(super) fn asked(&self) -> &[Asked] {
+        match self {
+            Self::Sweep(sweep) => &sweep.asked,
+            Self::Nothing | Self::Refused(_) => &[],
+        }
+    }
+}
+
 /// An object that is swept.
 pub(super) struct Sweep {
     pub(super) policy: Arc<Policy>,
@@ -81,8 +91,9 @@ struct Running {
     of: Arc<Sweep>,
     task: Task,
     stop: Stop,
-    /// Answers that are being left.
-    answering: JoinSet<bool>,
+    /// What gives answers: one task, while there is something to answer.
+    answering: JoinSet<Vec<Asked>>,
+    /// What was followed, of what is still asked.
     heard: Vec<Asked>,
 }
 
@@ -117,8 +128,12 @@ impl Keeper {
                 Some(running) => tokio::select! {
                     changed = self.wanted.changed() => changed.is_err(),
                     Some(answered) = running.answering.join_next() => {
-                        if matches!(answered, Ok(true)) {
-                            running.task.sweep_now();
+                        if let Ok(settled) = answered {
+                            let new = settled.into_iter().filter(|one| !running.heard.contains(one));
+                            running.heard = [new.collect(), std::mem::take(&mut running.heard)].concat();
+                            // What was said while it came to its end.
+                            let asked = self.wanted.borrow().asked().to_vec();
+                            self.hear(running, &asked);
                         }
                         false
                     }
@@ -198,28 +213,32 @@ impl Keeper {
         if self.requests(asked, &mut running.heard) {
             running.task.sweep_now();
         }
-        for one in asked {
-            let Some(kind) = answers::kind(&one.what).filter(|_| !running.heard.contains(one)) else { continue };
-            running.heard.push(one.clone());
-            if running.of.resource.is_some() {
-                // Its Job reads the annotations itself, and says what came of them.
-                running.task.sweep_now();
-                continue;
-            }
-            let policy = Arc::clone(&running.of.policy);
-            let context = self.means.parts.context(&policy, &running.stop);
-            let answering = Answering {
-                client: self.means.client.clone(),
-                events: self.events.clone(),
-                uid: self.uid.clone(),
-                sources: self.means.parts.sources(&policy),
-                context: Context { stop: running.stop.clone(), ..context },
-                policy,
-                asked: one.clone(),
-                wanted: self.wanted.clone(),
-            };
-            running.answering.spawn(answering.run(kind));
+        let is_new = |one: &&Asked| answers::kind(&one.what).is_some() && !running.heard.contains(one);
+        let new: Vec<_> = asked.iter().filter(is_new).cloned().collect();
+        if new.is_empty() || !running.answering.is_empty() {
+            return;
         }
+        if running.of.resource.is_some() {
+            // Its Job reads the annotations itself, and says what came of them.
+            running.heard.extend(new);
+            running.task.sweep_now();
+            return;
+        }
+        let policy = Arc::clone(&running.of.policy);
+        let context = self.means.parts.context(&policy, &running.stop);
+        let answering = Answering {
+            client: self.means.client.clone(),
+            events: self.events.clone(),
+            uid: self.uid.clone(),
+            sources: self.means.parts.sources(&policy),
+            context: Context { stop: running.stop.clone(), ..context },
+            policy,
+            wanted: self.wanted.clone(),
+            sure: self.sure.clone(),
+            bell: running.task.bell(),
+            settled: running.heard.clone(),
+        };
+        running.answering.spawn(answering.run());
     }
 
     /// Notes requests for a sweep; whether one is new.

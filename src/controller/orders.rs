@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::orders::Orders;
 
+/// Why nothing stands while the watch of a scope is broken.
+pub(super) const NOT_SURE: &str = "the watch of the API server broke: whether the resource changed since is not known";
+
 /// What is newest of one object, which is told apart by its uid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Newest {
     /// `metadata.generation`: any change of the spec, `suspend` included, makes it another one.
     pub(super) generation: i64,
@@ -61,7 +64,7 @@ pub(super) struct Current {
 impl Orders for Current {
     fn standing(&self) -> Result<(), String> {
         if !self.sure.get() {
-            return Err("the watch of the API server broke: whether the resource changed since is not known".into());
+            return Err(NOT_SURE.into());
         }
         let newest = *self.newest.now();
         if newest.deleted {

@@ -263,7 +263,7 @@ impl Audience for Told {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
     use tokio::sync::mpsc;
 
@@ -286,7 +286,7 @@ mod tests {
         fn due(&self, _: &Policy, _: &LastState) {}
     }
 
-    fn policy() -> Policy {
+    pub(in crate::controller) fn policy() -> Policy {
         let object = json!({
             "apiVersion": crate::api::API_VERSION, "kind": crate::api::KIND,
             "metadata": {"name": "collab", "namespace": "team", "uid": "1", "generation": 1},

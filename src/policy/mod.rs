@@ -104,11 +104,11 @@ impl Policy {
 
 /// Namespace and name of a resource. Much is kept by it, so clones share it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ResourceName(Arc<Names>);
+pub struct ResourceName(Arc<NamespacedName>);
 
 /// What a [`ResourceName`] is made of.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Names {
+pub struct NamespacedName {
     /// The namespace, `default` where a file names none.
     pub namespace: String,
     /// The name.
@@ -116,9 +116,9 @@ pub struct Names {
 }
 
 impl Deref for ResourceName {
-    type Target = Names;
+    type Target = NamespacedName;
 
-    fn deref(&self) -> &Names {
+    fn deref(&self) -> &NamespacedName {
         &self.0
     }
 }
@@ -126,7 +126,7 @@ impl Deref for ResourceName {
 impl ResourceName {
     /// The resource of this name in this namespace.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self(Arc::new(Names { namespace: namespace.into(), name: name.into() }))
+        Self(Arc::new(NamespacedName { namespace: namespace.into(), name: name.into() }))
     }
 
     /// What `NAMESPACE/NAME` names; `None` for a text of another form.

@@ -60,6 +60,11 @@ impl Task {
         self.wake.notify_one();
     }
 
+    /// What [`Task::sweep_now`] rings, for whoever does not have the task.
+    pub fn bell(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
     /// Asks it to stop, and waits for it; whether it came to its end. If not, a file-system call hangs and is left behind.
     pub async fn end(mut self, patience: Duration) -> bool {
         self.stop.request();

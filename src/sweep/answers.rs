@@ -57,7 +57,8 @@ pub async fn held_plan(policy: Arc<Policy>, context: Context) -> Result<Option<H
 /// that is not held can be approved in advance, as long as it is still the one that follows from what is there.
 ///
 /// # Errors
-/// When there is no such plan, a source that it needs is unavailable, or the answer cannot be left.
+/// When there is no such plan, a source that it needs is unavailable, the orders to approve it do not stand any more, or the
+/// answer cannot be left.
 pub async fn answer(
     policy: Arc<Policy>,
     sources: Sources,
@@ -92,6 +93,10 @@ pub async fn answer(
         let identity = identity.ok_or_else(|| SweepError::Records("the volume is bound to nothing yet".into()))?;
         let (by, at, binding) = (context.actor.clone(), context.clock.now(), identity.binding());
         let answer = Answer { kind, hash, by, at, binding, reason, orphans };
+        // What is there was looked at since, which may take long. A dismissal lets nothing go and needs nobody's orders.
+        if kind == AnswerKind::Approve {
+            context.orders.standing().map_err(SweepError::Orders)?;
+        }
         let left = match &places.hygiene {
             Some(hygiene) if policy.mode == Mode::Enforce && records.bound => answer.leave(&hygiene.dir).map(|()| true),
             // Beside what it is an answer to: where nothing is remembered yet, that is written down first.

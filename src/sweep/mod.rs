@@ -160,6 +160,9 @@ pub enum SweepError {
     /// Nothing is held, so nothing can be dismissed.
     #[error("no plan is held, so there is nothing to dismiss")]
     NothingHeld,
+    /// What it was told to do does not stand any more.
+    #[error("nothing was done: {0}")]
+    Orders(String),
     /// What is remembered cannot be read or written.
     #[error("{0}")]
     Records(String),

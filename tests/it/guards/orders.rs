@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use workspace_hygiene::orders::Orders;
 use workspace_hygiene::plan::HoldReason;
+use workspace_hygiene::records::AnswerKind;
+use workspace_hygiene::sweep::SweepError;
 
 use super::lock::sweep_and;
-use super::{approved, holds, swept};
+use super::{approved, fresh, holds, swept};
 use crate::world::{DAY, World, change_time, id, manifest};
 
 /// Orders that stand until they are withdrawn.
@@ -21,6 +23,22 @@ impl Orders for Withdrawn {
     fn standing(&self) -> Result<(), String> {
         if self.0.load(Ordering::SeqCst) { Err("the spec changed".into()) } else { Ok(()) }
     }
+}
+
+#[test]
+fn an_approval_that_is_taken_back_while_it_is_followed_is_not_left_and_a_dismissal_needs_no_orders() {
+    let mut world = fresh(1);
+    let hash = holds(&world, HoldReason::AwaitsApproval).observed.plan.hash;
+    let orders = Arc::new(Withdrawn::default());
+    world.orders = orders.clone();
+    orders.0.store(true, Ordering::SeqCst);
+    let refused = world.answer(AnswerKind::Approve, &hash).unwrap_err();
+    assert!(matches!(refused, SweepError::Orders(_)), "{refused}");
+    orders.0.store(false, Ordering::SeqCst);
+    holds(&world, HoldReason::AwaitsApproval);
+    assert!(world.root().join(id(1)).exists());
+    orders.0.store(true, Ordering::SeqCst);
+    world.answer(AnswerKind::Dismiss, &hash).unwrap();
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn files(below: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn it_runs_as_a_user_with_a_number_and_says_what_it_is() {
+fn it_runs_as_a_user_with_a_number_in_an_environment_of_its_own_and_says_what_it_is() {
     let config = &image().config;
     assert_eq!((&config["User"], &config["Entrypoint"][0]), (&"65532:65532".into(), &"/hygiene".into()));
     assert_eq!(config["Entrypoint"].as_array().unwrap().len(), 1);

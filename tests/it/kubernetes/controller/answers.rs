@@ -89,15 +89,32 @@ fn an_approval_that_waits_can_be_taken_back() {
     let there = || world.root().join(id(1)).exists() && world.root().join(id(2)).exists();
     assert!(there() && !events(&namespace).iter().any(|(reason, _)| reason == "Approved"));
 
-    // Nor is one whose plan is dismissed meanwhile.
+    // Nor is one followed whose plan is dismissed, now that it could be.
     let aside = away(&world);
     annotate(&namespace, &format!("hygiene.dev/approve-plan={hash}"));
     controller.wait("another try", |controller| tries(controller) == 2);
-    annotate(&namespace, &format!("hygiene.dev/dismiss-plan={hash}"));
     std::fs::rename(&aside, world.root()).unwrap();
-    wait("withdrawal", &mut controller, || events(&namespace).iter().any(|(reason, _)| reason == "Withdrawn"));
-    wait("dismissal", &mut controller, || events(&namespace).iter().any(|(reason, _)| reason == "Dismissed"));
-    assert!(there() && !events(&namespace).iter().any(|(reason, _)| reason == "Approved"));
+    annotate(&namespace, &format!("hygiene.dev/dismiss-plan={hash}"));
+    let told = |reason: &str| events(&namespace).iter().any(|(known, _)| known == reason);
+    wait("withdrawal", &mut controller, || told("Withdrawn"));
+    wait("dismissal", &mut controller, || told("Dismissed"));
+    let [approval, dismissal] = ["approve", "dismiss"].map(|what| format!("hygiene.dev/{what}-plan"));
+    wait("their end", &mut controller, || {
+        !is_annotated(&namespace, &approval) && !is_annotated(&namespace, &dismissal)
+    });
+
+    // While neither can be followed the approval is gone before the dismissal, so that it never stands alone.
+    let aside = away(&world);
+    annotate(&namespace, &format!("{approval}={hash}"));
+    controller.wait("another try", |controller| tries(controller) == 3);
+    annotate(&namespace, &format!("{dismissal}={hash}"));
+    wait("the end of the approval", &mut controller, || !is_annotated(&namespace, &approval));
+    controller.wait("a try of the dismissal", |controller| tries(controller) > 3);
+    assert!(is_annotated(&namespace, &dismissal));
+    std::fs::rename(&aside, world.root()).unwrap();
+    annotate(&namespace, "hygiene.dev/sweep-requested-at=now");
+    wait("a sweep", &mut controller, || status(&namespace)["lastHandledSweepRequest"] == "now");
+    assert!(there() && !told("Approved"));
     assert_eq!(controller.stop().code(), Some(0));
 }
 

@@ -129,8 +129,9 @@ impl Keeper {
                     changed = self.wanted.changed() => changed.is_err(),
                     Some(answered) = running.answering.join_next() => {
                         if let Ok(settled) = answered {
-                            let new = settled.into_iter().filter(|one| !running.heard.contains(one));
-                            running.heard = [new.collect(), std::mem::take(&mut running.heard)].concat();
+                            // A sweep may have been asked for since it was handed what was heard.
+                            running.heard.retain(|one| !settled.contains(one));
+                            running.heard.extend(settled);
                             // What was said while it came to its end.
                             let asked = self.wanted.borrow().asked().to_vec();
                             self.hear(running, &asked);
